@@ -1,0 +1,54 @@
+// The trace events: one row each, with the kernel's tracepoint name and the meaning of its fields.
+//
+// Names that exist upstream come from include/trace/events/kvm.h and arch/riscv/kvm/trace.h; those that do
+// not are project-own and start with kvm_gmem_ or gmemscope_. Addresses and frame numbers are exact doubles.
+
+interface TraceEvent {
+  readonly name: string
+  /** Names of the fields, in record order. */
+  readonly fields: readonly string[]
+  readonly own: boolean
+}
+
+const upstream = (name: string, ...fields: string[]): TraceEvent => ({ name, fields, own: false })
+const own = (name: string, ...fields: string[]): TraceEvent => ({ name, fields, own: true })
+
+/** By event number; the order is part of every recorded trace: append only. */
+export const traceEvents: readonly TraceEvent[] = [
+  upstream('kvm_entry', 'pc'),
+  upstream('kvm_exit', 'sepc', 'scause', 'stval', 'htval', 'htinst'),
+  upstream('kvm_userspace_exit', 'reason', 'errno'),
+  upstream('kvm_mmio', 'type', 'len', 'gpa', 'val'),
+  upstream('kvm_vm_set_mem_attributes', 'start', 'end', 'attributes'),
+  upstream('kvm_unmap_hva_range', 'start', 'end'),
+  upstream('kvm_vcpu_wakeup', 'ns', 'waited', 'valid'),
+  // file: row in the file table; slot: memslot id; indexes and gfns in pages
+  own('kvm_gmem_create', 'file', 'size', 'flags'),
+  own('kvm_gmem_bind', 'file', 'slot', 'index', 'pages', 'gfn'),
+  own('kvm_gmem_unbind', 'file', 'slot', 'index', 'pages'),
+  own('kvm_gmem_allocate', 'file', 'index', 'pages'),
+  own('kvm_gmem_punch_hole', 'file', 'index', 'pages', 'freed', 'zapped'),
+  own('kvm_gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
+  own('kvm_gmem_release', 'file'),
+  own('kvm_gmem_populate', 'file', 'index', 'pages'),
+  // from, to: attribute bits; asker: Asker; ns: from the ask to done
+  own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'asker', 'zapped'),
+  own('gmemscope_convert_done', 'start', 'end', 'to', 'asker', 'ns', 'errno'),
+  own('gmemscope_stage2_map', 'gfn', 'pfn', 'writable', 'private'),
+  own('gmemscope_memslot', 'change', 'slot', 'gfn', 'pages', 'flags'),
+  own('gmemscope_memory_fault', 'gpa', 'size', 'flags', 'errno'),
+  own('gmemscope_task_step', 'task', 'step'),
+  own('gmemscope_host_fault', 'hva', 'write', 'signal', 'code'),
+] as const
+
+/** Who asked for a conversion. */
+export const Asker = { guest: 0, vmm: 1, hostPanel: 2 } as const
+
+const numbers = new Map(traceEvents.map((event, number) => [event.name, number]))
+
+/** The number of the event called `name`. */
+export const traceEventNumber = (name: string): number => {
+  const number = numbers.get(name)
+  if (number === undefined) throw new Error(`no trace event is called ${name}`)
+  return number
+}

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Builds the guests: build.sh [OUTPUT_FOLDER], by default public/guests.
+# The same sources and compiler give the same bytes; manifest.txt beside the ELFs names all three.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+out=${1:-$here/../public/guests}
+cc=${RISCV_CC:-riscv64-unknown-elf-gcc}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+cd "$here"
+
+flags="-march=rv64ima_zicsr_zifencei -mabi=lp64 -mcmodel=medany -msmall-data-limit=0 -O2 -std=gnu11
+  -ffreestanding -fno-tree-loop-distribute-patterns -fno-common -fno-asynchronous-unwind-tables
+  -ffunction-sections -fdata-sections -Wall -Wextra -Werror
+  -nostdlib -static -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
+  -s -T lib/guest.ld"
+
+for guest in monitor litmus; do
+  # shellcheck disable=SC2086 # the flags are words
+  "$cc" $flags -o "$out/$guest.elf" $guest/*.S $guest/*.c lib/*.c
+done
+
+{
+  "$cc" -dumpfullversion
+  find . -type f ! -name '*.md' | LC_ALL=C sort | xargs sha256sum
+  cd "$out"
+  sha256sum litmus.elf monitor.elf
+} >"$out/manifest.txt"
