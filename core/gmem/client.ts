@@ -1,0 +1,24 @@
+// What guest memory asks of the hypervisor that views a file: the one seam between gmem and kvm (or another).
+
+import type { KernelTask } from '../host/kernel-task.ts'
+import type { GmemFile } from './file.ts'
+
+/** Which guest mappings an invalidation is about: of private pages, of shared ones, or both. */
+export interface GmemFilter {
+  readonly private: boolean
+  readonly shared: boolean
+}
+
+/** A hypervisor's VM as the owner of a view. `Binding` is what it stores for a range of file pages: a memslot. */
+export interface GmemClient<Binding> {
+  /**
+   * Pages [start, end) of the file are about to lose their folios: unmap them from the guest and keep new
+   * mappings out until invalidateEnd. Called under the inode's invalidate lock. Returns mappings dropped.
+   */
+  invalidateBegin(view: GmemFile<Binding>, start: number, end: number, filter: GmemFilter): KernelTask<number>
+  invalidateEnd(view: GmemFile<Binding>, start: number, end: number): KernelTask<void>
+  /** The binding's file is gone: it must not be reached through this binding any more. */
+  detach(binding: Binding): void
+  /** The view's last reference is gone: runs `teardown` under the locks that guard bindings, then lets go of it. */
+  release(teardown: () => KernelTask<void>): KernelTask<void>
+}

@@ -1,0 +1,138 @@
+// An open guest_memfd file: one hypervisor VM's view of an inode, with the bindings of file pages to memslots.
+
+import { KernelError } from '../base/errno.ts'
+import { isPageAligned, pageOfSum, U64_PAGES } from '../base/u64.ts'
+import { PAGE_SIZE, type Pfn } from '../base/units.ts'
+import { XArray } from '../base/xarray.ts'
+import { Falloc } from '../host/fallocate.ts'
+import { OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
+import { PG } from '../host/folio-table.ts'
+import type { KernelTask, Step } from '../host/kernel-task.ts'
+import type { Vma } from '../host/vma.ts'
+import type { GmemClient } from './client.ts'
+import { GmemFlag, type GmemInode } from './inode.ts'
+import { punchHole } from './punch.ts'
+
+const GET_FOLIO: Step = { at: 'kvm_gmem_get_pfn/get_folio' }
+
+export class GmemFile<Binding> extends OpenFile {
+  declare readonly inode: GmemInode
+  readonly client: GmemClient<Binding>
+  /** File page index -> memslot. */
+  readonly bindings = new XArray<Binding & {}>()
+  /** False once the last reference is gone: faults must not find folios through it. */
+  live = true
+
+  constructor(inode: GmemInode, client: GmemClient<Binding>) {
+    super(inode, OpenFlag.RDWR | OpenFlag.LARGEFILE)
+    this.client = client
+    inode.views.add(this as GmemFile<unknown>)
+  }
+
+  override get mappable(): boolean {
+    return true
+  }
+
+  override get mappings(): Set<Vma> {
+    return this.inode.mappings
+  }
+
+  override mmap(vma: Vma): void {
+    if (!(this.inode.flags & GmemFlag.MMAP)) throw new KernelError('ENODEV')
+    if (!vma.shared) throw new KernelError('EINVAL')
+  }
+
+  override resident(index: number): boolean {
+    const pfn = this.inode.folio(index)
+    return pfn !== null && this.inode.host.memory.folios.has(pfn, PG.uptodate)
+  }
+
+  /** Host fault (kvm_gmem_fault_user_mapping): SIGBUS past the end, or when the pages do not start shared. */
+  override *fault(_vma: Vma, index: number): KernelTask<Pfn | number> {
+    const inode = this.inode
+    if (index >= inode.pages || !(inode.flags & GmemFlag.INIT_SHARED)) return VM_FAULT_SIGBUS
+    yield* inode.invalidateLock.readLock()
+    const pfn = inode.folioOrCreate(index)
+    if (pfn >= 0) inode.makeUptodate(pfn as Pfn)
+    inode.invalidateLock.readUnlock()
+    return pfn >= 0 && !inode.host.memory.folios.has(pfn as Pfn, PG.hwpoison) ? pfn : VM_FAULT_SIGBUS
+  }
+
+  override *fallocate(mode: number, offset: number, length: number): KernelTask<void> {
+    if (!(mode & Falloc.KEEP_SIZE)) throw new KernelError('EOPNOTSUPP')
+    if (mode & ~(Falloc.KEEP_SIZE | Falloc.PUNCH_HOLE)) throw new KernelError('EOPNOTSUPP')
+    if (!isPageAligned(offset) || !isPageAligned(length)) throw new KernelError('EINVAL')
+    const start = offset / PAGE_SIZE
+    const end = pageOfSum(offset, length)
+    if (mode & Falloc.PUNCH_HOLE) yield* punchHole(this.inode, start, end)
+    else yield* this.#allocate(start, end)
+  }
+
+  /** kvm_gmem_allocate: what was allocated before an error stays. */
+  *#allocate(start: number, end: number): KernelTask<void> {
+    const inode = this.inode
+    if (end > inode.pages) throw new KernelError('EINVAL')
+    yield* inode.invalidateLock.readLock()
+    const stopped = yield* inode.allocateRange(start, end)
+    inode.invalidateLock.readUnlock()
+    if (stopped < end) throw new KernelError('ENOMEM')
+  }
+
+  /**
+   * kvm_gmem_get_pfn: the frame that backs a bound page, zeroed, with a reference the caller drops.
+   * EFAULT: the file is gone; EIO: the page is not bound to `binding`; EHWPOISON; ENOMEM.
+   */
+  *getPfn(index: number, binding: Binding): KernelTask<Pfn> {
+    if (!this.live) throw new KernelError('EFAULT')
+    if (this.bindings.get(index) !== binding || index >= this.inode.pages) throw new KernelError('EIO')
+    yield GET_FOLIO
+    const inode = this.inode
+    // The last reference may have gone while others ran: the folio would belong to nobody.
+    if (!this.live) throw new KernelError('EFAULT')
+    const pfn = inode.folioOrCreate(index)
+    if (pfn < 0) throw new KernelError('ENOMEM')
+    const { folios } = inode.host.memory
+    if (folios.has(pfn as Pfn, PG.hwpoison)) throw new KernelError('EHWPOISON')
+    const zeroed = inode.makeUptodate(pfn as Pfn)
+    inode.host.buddy.get(pfn as Pfn)
+    inode.host.trace('kvm_gmem_get_pfn', inode.row, index, pfn, zeroed ? 1 : 0)
+    return pfn as Pfn
+  }
+
+  /** Binds pages [start, end) to `binding`; false when some page of them is bound already. */
+  *bind(start: number, end: number, binding: Binding & {}): KernelTask<boolean> {
+    const { invalidateLock } = this.inode
+    yield* invalidateLock.writeLock()
+    const free = this.bindings.find(start, end) === undefined
+    if (free) this.bindings.store(start, end, binding)
+    invalidateLock.writeUnlock()
+    return free
+  }
+
+  *unbind(start: number, end: number): KernelTask<void> {
+    const { invalidateLock } = this.inode
+    yield* invalidateLock.writeLock()
+    this.bindings.store(start, end, undefined)
+    invalidateLock.writeUnlock()
+  }
+
+  /** kvm_gmem_release: guest mappings go, bindings forget the file, the storage dies with its last view. */
+  protected override *release(): KernelTask<void> {
+    yield* this.client.release(() => this.#teardown())
+  }
+
+  *#teardown(): KernelTask<void> {
+    const inode = this.inode
+    this.live = false
+    yield* inode.invalidateLock.writeLock()
+    this.bindings.forRange(0, U64_PAGES, (binding) => this.client.detach(binding))
+    if (!this.bindings.empty) {
+      yield* this.client.invalidateBegin(this, 0, inode.pages, { private: true, shared: true })
+      yield* this.client.invalidateEnd(this, 0, inode.pages)
+    }
+    inode.views.delete(this as GmemFile<unknown>)
+    inode.host.trace('kvm_gmem_release', inode.row)
+    inode.invalidateLock.writeUnlock()
+    if (inode.views.size === 0) yield* inode.evict()
+  }
+}

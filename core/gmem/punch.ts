@@ -1,0 +1,29 @@
+// Punching a hole (kvm_gmem_punch_hole): guest mappings go first, then host mappings, then the folios.
+
+import type { KernelTask, Step } from '../host/kernel-task.ts'
+import type { GmemFilter } from './client.ts'
+import { GmemFlag, type GmemInode } from './inode.ts'
+
+const BEGIN: Step = { at: 'kvm_gmem_punch_hole/invalidate_begin' }
+const TRUNCATE: Step = { at: 'kvm_gmem_punch_hole/truncate_inode_pages_range' }
+const END: Step = { at: 'kvm_gmem_punch_hole/invalidate_end' }
+
+/** Which guest mappings the pages of an inode can have: it holds shared pages or private ones. */
+export const filterOf = (inode: GmemInode): GmemFilter =>
+  inode.flags & GmemFlag.INIT_SHARED ? { private: false, shared: true } : { private: true, shared: false }
+
+/** Frees pages [start, end); what lies past the end of the file is no error. */
+export function* punchHole(inode: GmemInode, start: number, end: number): KernelTask<void> {
+  const filter = filterOf(inode)
+  const last = Math.min(end, inode.pages)
+  yield* inode.invalidateLock.writeLock()
+  yield BEGIN
+  let zapped = 0
+  for (const view of inode.views) zapped += yield* view.client.invalidateBegin(view, start, last, filter)
+  yield TRUNCATE
+  const freed = yield* inode.truncateRange(start, last)
+  yield END
+  for (const view of inode.views) yield* view.client.invalidateEnd(view, start, last)
+  inode.host.trace('kvm_gmem_punch_hole', inode.row, start, last - start, freed, zapped)
+  inode.invalidateLock.writeUnlock()
+}

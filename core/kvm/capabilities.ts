@@ -1,0 +1,48 @@
+// KVM_CHECK_EXTENSION: what a kernel with this profile says it can do. Unknown capabilities are 0, never an error.
+
+import { supportedAttributes } from './attributes.ts'
+import { supportedGmemFlags } from './gmem.ts'
+import type { HostProfile } from './profiles.ts'
+import { Cap } from './uapi.ts'
+import type { Vm } from './vm.ts'
+
+/** The answer on /dev/kvm (`vm` null) or on a VM fd. */
+export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: number): number => {
+  switch (capability) {
+    case Cap.USER_MEMORY:
+    case Cap.USER_MEMORY2:
+    case Cap.SYNC_MMU:
+    case Cap.DESTROY_MEMORY_REGION_WORKS:
+    case Cap.JOIN_MEMORY_REGIONS_WORKS:
+    case Cap.INTERNAL_ERROR_DATA:
+    case Cap.CHECK_EXTENSION_VM:
+    case Cap.MEMORY_FAULT_INFO:
+    case Cap.GUEST_MEMFD:
+    case Cap.IMMEDIATE_EXIT:
+    case Cap.MP_STATE:
+    case Cap.MULTI_ADDRESS_SPACE:
+      return 1
+    case Cap.ONE_REG:
+    case Cap.SYSTEM_EVENT_DATA:
+    case Cap.RISCV_MP_STATE_RESET:
+      return profile.riscv ? 1 : 0
+    case Cap.READONLY_MEM:
+      return profile.readonlyMem ? 1 : 0
+    case Cap.NR_MEMSLOTS:
+      return profile.memslots
+    case Cap.NR_VCPUS:
+    case Cap.MAX_VCPUS:
+    case Cap.MAX_VCPU_ID:
+      return profile.maxVcpus
+    case Cap.VM_GPA_BITS:
+      return profile.vmGpaBitsCap
+    case Cap.VM_TYPES:
+      return profile.vmTypes.reduce((bits, { type }) => bits | (1 << type), 0)
+    case Cap.MEMORY_ATTRIBUTES:
+      return supportedAttributes(vm)
+    case Cap.GUEST_MEMFD_FLAGS:
+      return supportedGmemFlags(vm)
+    default:
+      return 0
+  }
+}

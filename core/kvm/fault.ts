@@ -1,0 +1,105 @@
+// Guest faults: a vCPU touched a guest physical address that stage 2 does not map (or not for that access).
+//
+// The shape of kvm_mmu_faultin_pfn and direct_page_fault (arch/x86/kvm/mmu/mmu.c, v7.2): snapshot the invalidate
+// sequence, look up slot and backing, and map only if the sequence has not moved.
+
+import { Errno, type ErrnoName, KernelError } from '../base/errno.ts'
+import { type Gpa, PAGE_SIZE, type Pfn } from '../base/units.ts'
+import type { KernelTask, Step } from '../host/kernel-task.ts'
+import { VmFloat } from '../host/tables.ts'
+import { isPrivateGfn } from './attributes.ts'
+import type { Memslot } from './memslot.ts'
+import { KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
+import type { Vm } from './vm.ts'
+
+export type GuestAccess = 'fetch' | 'read' | 'write'
+
+export type FaultResult =
+  /** Mapped, or raced: enter the guest again. */
+  | { readonly kind: 'resume' }
+  /** No memslot shows the address, or it is a write to a read-only one: emulate. */
+  | { readonly kind: 'mmio' }
+  /** KVM_EXIT_MEMORY_FAULT; KVM_RUN fails with `errno`. `gpa` and `size` name the page. */
+  | {
+      readonly kind: 'memory_fault'
+      readonly errno: ErrnoName
+      readonly gpa: Gpa
+      readonly size: number
+      readonly private: boolean
+    }
+  /** KVM_RUN fails without an exit. */
+  | { readonly kind: 'error'; readonly errno: ErrnoName }
+
+const RESUME: FaultResult = { kind: 'resume' }
+const MMIO: FaultResult = { kind: 'mmio' }
+const SNAPSHOT: Step = { at: 'kvm_mmu_faultin_pfn/snapshot' }
+const FAULTED_IN: Step = { at: 'kvm_mmu_faultin_pfn/faulted_in' }
+const MAP: Step = { at: 'kvm_tdp_mmu_map/map' }
+
+/** Handles one guest fault. Several may run at once, one per vCPU. */
+export function* handleGuestFault(vm: Vm, gpa: Gpa, access: GuestAccess): KernelTask<FaultResult> {
+  vm.count(VmFloat.GUEST_FAULTS)
+  const reader = vm.srcu.lock()
+  try {
+    return yield* fault(vm, Math.floor(gpa / PAGE_SIZE), access)
+  } finally {
+    vm.srcu.unlock(reader)
+  }
+}
+
+function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResult> {
+  const snapshot = vm.invalidate.seq
+  yield SNAPSHOT
+  const slot = vm.slotOf(gfn)
+  const wantPrivate = vm.declared ? vm.declared.isPrivate(gfn) : isPrivateGfn(vm, gfn)
+  if (wantPrivate !== isPrivateGfn(vm, gfn)) return memoryFault(vm, gfn, wantPrivate, 'EFAULT')
+  if (!slot) return wantPrivate ? memoryFault(vm, gfn, wantPrivate, 'EFAULT') : MMIO
+  if (slot.invalid) return RESUME
+  if (access === 'write' && slot.readonly) return MMIO
+  if (vm.invalidate.mayRetry(snapshot, gfn) && !vm.debug.skipRetryCheck) return RESUME
+
+  let page: { pfn: Pfn; writable: boolean }
+  try {
+    page = yield* faultIn(vm, slot, gfn, access, wantPrivate)
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error
+    return memoryFault(vm, gfn, wantPrivate, error.errno)
+  }
+  yield FAULTED_IN
+  yield* vm.mmuLock.lock()
+  yield MAP
+  const retry = vm.invalidate.mustRetry(snapshot, gfn) && !vm.debug.skipRetryCheck
+  const mapped = retry || vm.stage2.map(gfn, page.pfn, page.writable && !slot.readonly, wantPrivate)
+  vm.host.buddy.put(page.pfn)
+  if (!retry && mapped) {
+    vm.host.trace('gmemscope_stage2_map', gfn, page.pfn, page.writable ? 1 : 0, wantPrivate ? 1 : 0)
+    vm.mirrorStage2()
+  }
+  vm.mmuLock.unlock()
+  return mapped ? RESUME : { kind: 'error', errno: 'ENOMEM' }
+}
+
+/** The frame behind a gfn, referenced: from the guest_memfd, or from the host process's memory. */
+function* faultIn(
+  vm: Vm,
+  slot: Memslot,
+  gfn: number,
+  access: GuestAccess,
+  wantPrivate: boolean,
+): KernelTask<{ pfn: Pfn; writable: boolean }> {
+  if (!wantPrivate && !slot.gmemOnly) return yield* vm.process.pin(slot.hvaOf(gfn), access === 'write')
+  if (!slot.gmem) throw new KernelError('EFAULT')
+  return { pfn: yield* slot.gmem.getPfn(slot.fileIndexOf(gfn), slot), writable: true }
+}
+
+const memoryFault = (vm: Vm, gfn: number, isPrivate: boolean, errno: ErrnoName): FaultResult => {
+  const gpa = (gfn * PAGE_SIZE) as Gpa
+  vm.host.trace(
+    'gmemscope_memory_fault',
+    gpa,
+    PAGE_SIZE,
+    isPrivate ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0,
+    Errno[errno],
+  )
+  return { kind: 'memory_fault', errno, gpa, size: PAGE_SIZE, private: isPrivate }
+}

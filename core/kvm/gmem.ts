@@ -1,0 +1,133 @@
+// KVM's side of guest_memfd: creating a file, binding a memslot to it, unmapping what it loses (guest_memfd.c).
+
+import { KernelError } from '../base/errno.ts'
+import { hasUnknownBits, isPageAligned, S64_PAGES } from '../base/u64.ts'
+import { PAGE_SIZE } from '../base/units.ts'
+import type { GmemClient, GmemFilter } from '../gmem/client.ts'
+import { GmemFile } from '../gmem/file.ts'
+import { GmemFlag, GmemInode } from '../gmem/inode.ts'
+import type { KernelTask, Step } from '../host/kernel-task.ts'
+import type { Process } from '../host/process.ts'
+import { VmFloat } from '../host/tables.ts'
+import type { Memslot } from './memslot.ts'
+import type { CreateGuestMemfd } from './uapi.ts'
+import type { Vm } from './vm.ts'
+
+const UNMAP: Step = { at: 'kvm_gmem_invalidate_begin/unmap' }
+
+/** Create flags the VM accepts (null: what KVM_CHECK_EXTENSION on /dev/kvm reports). */
+export const supportedGmemFlags = (vm: Vm | null): number =>
+  GmemFlag.MMAP | (vm?.hasPrivateMemory ? 0 : GmemFlag.INIT_SHARED)
+
+/** KVM_CREATE_GUEST_MEMFD: a descriptor. EINVAL (flags, then size), EMFILE. */
+export const createGmem = (vm: Vm, process: Process, request: CreateGuestMemfd): number => {
+  if (hasUnknownBits(request.flags, supportedGmemFlags(vm))) throw new KernelError('EINVAL')
+  // The kernel reads the size as signed.
+  if (request.size === 0 || request.size >= 2 ** 63 || !isPageAligned(request.size))
+    throw new KernelError('EINVAL')
+  process.fds.reserve()
+  const { gmemFileSystem, gmemName } = vm.profile
+  const inode = new GmemInode(vm.host, request.size, request.flags, vm.row, gmemFileSystem, gmemName)
+  vm.get()
+  return process.fds.install(new GmemFile<Memslot>(inode, vm.gmemClient), false)
+}
+
+/**
+ * kvm_gmem_bind: the file that a new slot's guest_memfd names, checked. EBADF, EINVAL. The caller puts it.
+ * The range is bound by `bindSlot`.
+ */
+export const gmemForSlot = (
+  vm: Vm,
+  process: Process,
+  fd: number,
+  offset: number,
+  pages: number,
+): GmemFile<Memslot> => {
+  const file = process.fds.get(fd)
+  if (!(file instanceof GmemFile) || file.client !== vm.gmemClient) throw new KernelError('EINVAL')
+  const start = offset / PAGE_SIZE
+  const end = start + pages
+  if (start >= S64_PAGES) throw new KernelError('EINVAL')
+  const wraps = vm.profile.signedBindSum && end >= S64_PAGES
+  if (end > file.inode.pages && !wraps) throw new KernelError('EINVAL')
+  return file.get() as GmemFile<Memslot>
+}
+
+/** Binds the slot's file pages. Throws what the profile answers when some are bound already. */
+export function* bindSlot(vm: Vm, slot: Memslot): KernelTask<void> {
+  const { gmem, fileIndex, pages } = slot
+  if (!gmem) return
+  if (!(yield* gmem.bind(fileIndex, fileIndex + pages, slot)))
+    throw new KernelError(vm.profile.overlappingBind)
+  vm.host.trace('kvm_gmem_bind', slot.file, slot.id, fileIndex, pages, slot.baseGfn)
+}
+
+/** kvm_gmem_unbind, under slots_lock: nothing to do when the file is gone. */
+export function* unbindSlot(vm: Vm, slot: Memslot): KernelTask<void> {
+  const gmem = slot.gmem
+  if (!gmem) return
+  yield* gmem.unbind(slot.fileIndex, slot.fileIndex + slot.pages)
+  vm.host.trace('kvm_gmem_unbind', slot.file, slot.id, slot.fileIndex, slot.pages)
+  slot.gmem = null
+}
+
+export class KvmGmemClient implements GmemClient<Memslot> {
+  readonly #vm: Vm
+
+  constructor(vm: Vm) {
+    this.#vm = vm
+  }
+
+  *invalidateBegin(
+    view: GmemFile<Memslot>,
+    start: number,
+    end: number,
+    filter: GmemFilter,
+  ): KernelTask<number> {
+    const vm = this.#vm
+    if (view.bindings.find(start, end) === undefined) return 0
+    yield* vm.mmuLock.lock()
+    vm.invalidate.begin()
+    const slots = new Set<Memslot>()
+    view.bindings.forRange(start, end, (slot) => slots.add(slot))
+    for (const slot of slots) vm.invalidate.rangeAdd(...gfns(slot, start, end))
+    yield UNMAP
+    let zapped = 0
+    for (const slot of slots) {
+      // A slot served only from the file maps its pages by the gfn's state, whatever state the file starts in.
+      const both = slot.gmemOnly ? { private: true, shared: true } : filter
+      zapped += vm.stage2.unmap(...gfns(slot, start, end), both)
+    }
+    vm.count(VmFloat.ZAPPED, zapped)
+    if (zapped > 0) yield* vm.flushRemoteTlbs()
+    vm.mmuLock.unlock()
+    return zapped
+  }
+
+  *invalidateEnd(view: GmemFile<Memslot>, start: number, end: number): KernelTask<void> {
+    const vm = this.#vm
+    if (view.bindings.find(start, end) === undefined) return
+    yield* vm.mmuLock.lock()
+    vm.invalidate.end()
+    vm.mmuLock.unlock()
+  }
+
+  detach(slot: Memslot): void {
+    slot.gmem = null
+  }
+
+  *release(teardown: () => KernelTask<void>): KernelTask<void> {
+    const vm = this.#vm
+    yield* vm.slotsLock.lock()
+    yield* teardown()
+    vm.mirrorSlots()
+    vm.slotsLock.unlock()
+    yield* vm.put()
+  }
+}
+
+/** The gfns of a slot that show file pages [start, end). */
+const gfns = (slot: Memslot, start: number, end: number): [number, number] => [
+  slot.gfnOf(Math.max(start, slot.fileIndex)),
+  slot.gfnOf(Math.min(end, slot.fileIndex + slot.pages)),
+]

@@ -1,0 +1,151 @@
+// struct kvm_run: the page a vCPU shares with its VMM (include/uapi/linux/kvm.h, 64-bit layout).
+
+import { Vcpu } from '../engine/vcpu-block.ts'
+import type { VcpuRegisters } from './vcpu-registers.ts'
+
+/** KVM_EXIT_* reasons this hypervisor produces. */
+export const KvmExit = {
+  UNKNOWN: 0,
+  MMIO: 6,
+  FAIL_ENTRY: 9,
+  INTR: 10,
+  INTERNAL_ERROR: 17,
+  SYSTEM_EVENT: 24,
+  RISCV_SBI: 35,
+  MEMORY_FAULT: 39,
+} as const
+
+export const KvmSystemEvent = { SHUTDOWN: 1, RESET: 2 } as const
+export const KVM_MEMORY_EXIT_FLAG_PRIVATE = 1 << 3
+export const KVM_INTERNAL_ERROR_EMULATION = 1
+
+const IMMEDIATE_EXIT = 1
+const EXIT_REASON = 8
+const UNION = 32
+
+/** Accessors by field; the offsets are those of the kernel's struct. */
+export class KvmRun {
+  readonly #view: DataView
+
+  constructor(registers: VcpuRegisters) {
+    this.#view = new DataView(
+      registers.view.buffer,
+      registers.view.byteOffset + Vcpu.KVM_RUN,
+      Vcpu.TLB - Vcpu.KVM_RUN,
+    )
+  }
+
+  get immediateExit(): boolean {
+    return this.#view.getUint8(IMMEDIATE_EXIT) !== 0
+  }
+
+  set immediateExit(value: boolean) {
+    this.#view.setUint8(IMMEDIATE_EXIT, value ? 1 : 0)
+  }
+
+  get exitReason(): number {
+    return this.#view.getUint32(EXIT_REASON, true)
+  }
+
+  set exitReason(reason: number) {
+    this.#view.setUint32(EXIT_REASON, reason, true)
+  }
+
+  get mmio(): { gpa: number; length: number; write: boolean; low: number; high: number } {
+    return {
+      gpa: this.#u64(UNION),
+      low: this.#view.getInt32(UNION + 8, true),
+      high: this.#view.getInt32(UNION + 12, true),
+      length: this.#view.getUint32(UNION + 16, true),
+      write: this.#view.getUint8(UNION + 20) !== 0,
+    }
+  }
+
+  /** Fills the MMIO exit; `low` and `high` are the stored value, zero for a load. */
+  setMmio(gpa: number, length: number, write: boolean, low: number, high: number): void {
+    this.exitReason = KvmExit.MMIO
+    this.#setU64(UNION, gpa)
+    this.setMmioData(low, high)
+    this.#view.setUint32(UNION + 16, length, true)
+    this.#view.setUint8(UNION + 20, write ? 1 : 0)
+  }
+
+  /** The VMM's answer to an MMIO load. */
+  setMmioData(low: number, high: number): void {
+    this.#view.setInt32(UNION + 8, low, true)
+    this.#view.setInt32(UNION + 12, high, true)
+  }
+
+  get memoryFault(): { flags: number; gpa: number; size: number } {
+    return { flags: this.#u64(UNION), gpa: this.#u64(UNION + 8), size: this.#u64(UNION + 16) }
+  }
+
+  setMemoryFault(flags: number, gpa: number, size: number): void {
+    this.exitReason = KvmExit.MEMORY_FAULT
+    this.#setU64(UNION, flags)
+    this.#setU64(UNION + 8, gpa)
+    this.#setU64(UNION + 16, size)
+  }
+
+  get sbi(): { extension: number; fid: number; args: readonly number[] } {
+    return {
+      extension: this.#u64(UNION),
+      fid: this.#u64(UNION + 8),
+      args: [0, 1, 2, 3, 4, 5].map((i) => this.#u64(UNION + 16 + 8 * i)),
+    }
+  }
+
+  setSbi(extension: number, fid: number, args: readonly number[]): void {
+    this.exitReason = KvmExit.RISCV_SBI
+    this.#setU64(UNION, extension)
+    this.#setU64(UNION + 8, fid)
+    for (let i = 0; i < 6; i++) this.#setU64(UNION + 16 + 8 * i, args[i])
+  }
+
+  /** riscv_sbi.ret: what the VMM puts in a0 and a1. */
+  get sbiReturn(): { error: number; value: number } {
+    return { error: this.#i64(UNION + 64), value: this.#i64(UNION + 72) }
+  }
+
+  setSbiReturn(error: number, value: number): void {
+    this.#setU64(UNION + 64, error)
+    this.#setU64(UNION + 72, value)
+  }
+
+  get systemEvent(): { type: number; data: number } {
+    return { type: this.#view.getUint32(UNION, true), data: this.#u64(UNION + 8) }
+  }
+
+  setSystemEvent(type: number, data: number): void {
+    this.exitReason = KvmExit.SYSTEM_EVENT
+    this.#view.setUint32(UNION, type, true)
+    this.#view.setUint32(UNION + 4, 1, true)
+    this.#setU64(UNION + 8, data)
+  }
+
+  setInternalError(suberror: number, data: readonly number[]): void {
+    this.exitReason = KvmExit.INTERNAL_ERROR
+    this.#view.setUint32(UNION, suberror, true)
+    this.#view.setUint32(UNION + 4, data.length, true)
+    for (const [i, word] of data.entries()) this.#setU64(UNION + 8 + 8 * i, word)
+  }
+
+  setFailEntry(reason: number, cpu: number): void {
+    this.exitReason = KvmExit.FAIL_ENTRY
+    this.#setU64(UNION, reason)
+    this.#view.setUint32(UNION + 8, cpu, true)
+  }
+
+  #u64(offset: number): number {
+    return this.#view.getUint32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true)
+  }
+
+  #i64(offset: number): number {
+    return this.#view.getInt32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true)
+  }
+
+  #setU64(offset: number, value: number): void {
+    this.#view.setUint32(offset, value >>> 0, true)
+    this.#view.setUint32(offset + 4, Math.floor(value / 4294967296) >>> 0, true)
+  }
+}

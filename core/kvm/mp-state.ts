@@ -1,0 +1,3 @@
+// Multiprocessing states of a vCPU (KVM_GET_MP_STATE, KVM_SET_MP_STATE); RISC-V has these three.
+
+export const MpState = { RUNNABLE: 0, STOPPED: 5, SUSPENDED: 10 } as const

@@ -1,0 +1,132 @@
+// SBI calls answered in the hypervisor worker: HSM, SRST, and the ones forwarded to the VMM (DBCN, COVG).
+//
+// As arch/riscv/kvm/vcpu_sbi*.c; COVG is project-own and checked here, then left to the VMM to decide.
+
+import { PAGE_SIZE } from '../base/units.ts'
+import { Vcpu } from '../engine/vcpu-block.ts'
+import { KvmSystemEvent } from './kvm-run.ts'
+import { MpState } from './mp-state.ts'
+import {
+  SBI_A0,
+  SBI_A1,
+  SBI_EID,
+  SBI_FID,
+  SbiCovg,
+  SbiDbcn,
+  SbiError,
+  SbiExtension,
+  SbiForward,
+  SbiHsm,
+  SbiHsmState,
+  SbiSrst,
+} from './sbi.ts'
+import type { KvmVcpu } from './vcpu.ts'
+import type { Vm } from './vm.ts'
+
+/** The call was answered, or KVM_RUN must return to the VMM. */
+export type SbiOutcome = 'answered' | 'exit'
+
+/** A guest's request to change a range, forwarded to the VMM; takes effect when the VMM answers success. */
+export interface CovgRequest {
+  readonly share: boolean
+  /** Bytes, page aligned. */
+  readonly gpa: number
+  readonly size: number
+}
+
+const answer = (vcpu: KvmVcpu, error: number, value = 0): SbiOutcome => {
+  vcpu.registers.setX(SBI_A0, error)
+  vcpu.registers.setX(SBI_A1, value)
+  vcpu.registers.advancePc(4)
+  return 'answered'
+}
+
+const hsm = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
+  const { registers, vm } = vcpu
+  if (fid === SbiHsm.STOP) {
+    vcpu.mpState = MpState.STOPPED
+    return answer(vcpu, SbiError.SUCCESS)
+  }
+  const target = vcpu.siblings.get(registers.x(SBI_A0))
+  if (!target) return answer(vcpu, SbiError.INVALID_PARAM)
+  if (fid === SbiHsm.STATUS) {
+    const stopped = target.mpState === MpState.STOPPED
+    return answer(vcpu, SbiError.SUCCESS, stopped ? SbiHsmState.STOPPED : SbiHsmState.STARTED)
+  }
+  if (fid !== SbiHsm.START) return answer(vcpu, SbiError.NOT_SUPPORTED)
+  if (target.mpState !== MpState.STOPPED) return answer(vcpu, SbiError.ALREADY_AVAILABLE)
+  if (!vm.slotOf(Math.floor(registers.x(SBI_A1) / PAGE_SIZE))) return answer(vcpu, SbiError.INVALID_ADDRESS)
+  target.start(registers.x(SBI_A1), registers.xLow(SBI_A1 + 1), registers.xHigh(SBI_A1 + 1))
+  return answer(vcpu, SbiError.SUCCESS)
+}
+
+const srst = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
+  const type = vcpu.registers.xLow(SBI_A0) >>> 0
+  const reason = vcpu.registers.xLow(SBI_A1) >>> 0
+  if (fid !== 0) return answer(vcpu, SbiError.NOT_SUPPORTED)
+  if (type > SbiSrst.WARM_REBOOT) return answer(vcpu, SbiError.INVALID_PARAM)
+  const event = type === SbiSrst.SHUTDOWN ? KvmSystemEvent.SHUTDOWN : KvmSystemEvent.RESET
+  vcpu.run.setSystemEvent(event, reason)
+  return 'exit'
+}
+
+/** Hands the call to the VMM; the answer is preset to NOT_SUPPORTED. */
+const forward = (vcpu: KvmVcpu, request: CovgRequest | null): SbiOutcome => {
+  const { registers } = vcpu
+  const args = [0, 1, 2, 3, 4, 5].map((i) => registers.x(SBI_A0 + i))
+  vcpu.run.setSbi(registers.x(SBI_EID), registers.x(SBI_FID), args)
+  vcpu.run.setSbiReturn(SbiError.NOT_SUPPORTED, 0)
+  vcpu.pendingSbi(request)
+  return 'exit'
+}
+
+const covg = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
+  if (fid !== SbiCovg.SHARE && fid !== SbiCovg.UNSHARE) return answer(vcpu, SbiError.NOT_SUPPORTED)
+  const share = fid === SbiCovg.SHARE
+  const gpa = vcpu.registers.x(SBI_A0)
+  const size = vcpu.registers.x(SBI_A1)
+  if (gpa % PAGE_SIZE !== 0 || !Number.isSafeInteger(gpa + size))
+    return answer(vcpu, SbiError.INVALID_ADDRESS)
+  if (size === 0 || size % PAGE_SIZE !== 0) return answer(vcpu, SbiError.INVALID_PARAM)
+  const { vm } = vcpu
+  const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
+  if (!confidentialRam(vm, start, end)) return answer(vcpu, SbiError.INVALID_ADDRESS)
+  // The whole range must be in the other state now (COVG share and unshare, both in the same words).
+  if (!vm.declared?.isUniform(start, end, share)) return answer(vcpu, SbiError.INVALID_PARAM)
+  return forward(vcpu, { share, gpa, size })
+}
+
+/** True when every gfn of [start, end) lies in a slot that has a guest_memfd. */
+const confidentialRam = (vm: Vm, start: number, end: number): boolean => {
+  let covered = 0
+  for (const slot of vm.slots.within(start, end))
+    if (slot.hasGmem) covered += Math.min(end, slot.endGfn) - Math.max(start, slot.baseGfn)
+  return covered === end - start
+}
+
+/** The VMM answered success: the guest's declared state follows. */
+export const applyCovg = (vm: Vm, { share, gpa, size }: CovgRequest): void => {
+  const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
+  if (share) vm.declared?.completeShare(start, end)
+  else vm.declared?.completeUnshare(start, end)
+}
+
+/** Serves the environment call a vCPU exited with. */
+export const sbiInKernel = (vcpu: KvmVcpu): SbiOutcome => {
+  const { registers } = vcpu
+  const fid = registers.x(SBI_FID)
+  const forwarded = registers.word(Vcpu.SBI_FORWARD)
+  switch (registers.x(SBI_EID)) {
+    case SbiExtension.HSM:
+      return hsm(vcpu, fid)
+    case SbiExtension.SRST:
+      return srst(vcpu, fid)
+    case SbiExtension.DBCN:
+      if (!(forwarded & SbiForward.DBCN) || fid > SbiDbcn.WRITE_BYTE) break
+      return forward(vcpu, null)
+    case SbiExtension.COVG:
+      if (!(forwarded & SbiForward.COVG)) break
+      return covg(vcpu, fid)
+  }
+  return answer(vcpu, SbiError.NOT_SUPPORTED)
+}

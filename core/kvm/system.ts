@@ -1,0 +1,86 @@
+// /dev/kvm: the system descriptor, where virtual machines come from (kvm_dev_ioctl, v7.2).
+
+import { KernelError } from '../base/errno.ts'
+import { anonInodeFs, FileType, OpenFile, OpenFlag } from '../host/file.ts'
+import type { Host } from '../host/host.ts'
+import type { KernelTask } from '../host/kernel-task.ts'
+import type { Process } from '../host/process.ts'
+import type { UserArgument } from '../host/user-argument.ts'
+import { checkExtension } from './capabilities.ts'
+import type { HostProfile } from './profiles.ts'
+import { KVM_API_VERSION, Kvm } from './uapi.ts'
+import { type KvmDebug, type KvmHooks, Vm } from './vm.ts'
+import { VmFile } from './vm-file.ts'
+
+/** KVM on a host: what opening /dev/kvm reaches. */
+export class KvmSystem {
+  readonly host: Host
+  readonly profile: HostProfile
+  readonly #hooks: KvmHooks
+  readonly #debug: KvmDebug
+  /** The VMs there are. */
+  readonly vms = new Set<Vm>()
+
+  constructor(host: Host, profile: HostProfile, hooks: KvmHooks, debug: KvmDebug = {}) {
+    this.host = host
+    this.profile = profile
+    this.#hooks = hooks
+    this.#debug = debug
+  }
+
+  /** open("/dev/kvm", O_RDWR | O_CLOEXEC) in a process: a descriptor. */
+  open(process: Process): number {
+    return process.fds.install(new KvmFile(this), true)
+  }
+
+  /** KVM_CREATE_VM: a descriptor. EINVAL for the type, ENOMEM, EMFILE. */
+  createVm(process: Process, type: number): number {
+    const vmType = this.profile.vmTypes.find((row) => row.type === type)
+    if (!vmType) throw new KernelError('EINVAL')
+    process.fds.reserve()
+    const vm = new Vm(process, this.profile, vmType, this.#hooks, this.#debug)
+    this.vms.add(vm)
+    vm.onDestroy = () => this.vms.delete(vm)
+    return process.fds.install(new VmFile(vm), true)
+  }
+
+  get vcpuMmapSize(): number {
+    return this.#hooks.vcpuMmapSize
+  }
+}
+
+class KvmFile extends OpenFile {
+  readonly #system: KvmSystem
+
+  constructor(system: KvmSystem) {
+    const inode = {
+      number: system.host.nextInode(),
+      mode: FileType.character | 0o600,
+      links: 1,
+      size: 0,
+      name: '/dev/kvm',
+      fileSystem: { ...anonInodeFs, magic: 0x01021994, noExec: false },
+    }
+    super(inode, OpenFlag.RDWR | OpenFlag.LARGEFILE)
+    this.#system = system
+  }
+
+  // biome-ignore lint/correctness/useYield: none of these waits
+  override *ioctl(process: Process, number: number, argument: UserArgument): KernelTask<number> {
+    const value = typeof argument === 'number' ? argument : 0
+    switch (number) {
+      case Kvm.GET_API_VERSION:
+        if (value !== 0) throw new KernelError('EINVAL')
+        return KVM_API_VERSION
+      case Kvm.CREATE_VM:
+        return this.#system.createVm(process, value)
+      case Kvm.CHECK_EXTENSION:
+        return checkExtension(this.#system.profile, null, value)
+      case Kvm.GET_VCPU_MMAP_SIZE:
+        if (value !== 0) throw new KernelError('EINVAL')
+        return this.#system.vcpuMmapSize
+      default:
+        throw new KernelError(this.#system.profile.unknownSystemIoctl)
+    }
+  }
+}

@@ -1,0 +1,212 @@
+// KVM's uAPI: ioctl numbers, capabilities, flags and structure layouts (include/uapi/linux/kvm.h, v7.2).
+
+import { readU64, writeU64 } from '../base/u64.ts'
+
+const KVMIO = 0xae
+const NONE = 0
+const WRITE = 1
+const READ = 2
+
+/** _IOC: direction, type, number, size (asm-generic/ioctl.h). */
+const ioc = (direction: number, number: number, size: number): number =>
+  ((direction << 30) | (size << 16) | (KVMIO << 8) | number) >>> 0
+
+export const KVM_API_VERSION = 12
+
+/** ioctl request numbers. */
+export const Kvm = {
+  GET_API_VERSION: ioc(NONE, 0x00, 0),
+  CREATE_VM: ioc(NONE, 0x01, 0),
+  CHECK_EXTENSION: ioc(NONE, 0x03, 0),
+  GET_VCPU_MMAP_SIZE: ioc(NONE, 0x04, 0),
+  CREATE_VCPU: ioc(NONE, 0x41, 0),
+  SET_USER_MEMORY_REGION: ioc(WRITE, 0x46, 32),
+  SET_USER_MEMORY_REGION2: ioc(WRITE, 0x49, 160),
+  RUN: ioc(NONE, 0x80, 0),
+  GET_MP_STATE: ioc(READ, 0x98, 4),
+  SET_MP_STATE: ioc(WRITE, 0x99, 4),
+  INTERRUPT: ioc(WRITE, 0x86, 4),
+  GET_ONE_REG: ioc(WRITE, 0xab, 16),
+  SET_ONE_REG: ioc(WRITE, 0xac, 16),
+  GET_REG_LIST: ioc(WRITE | READ, 0xb0, 8),
+  SET_MEMORY_ATTRIBUTES: ioc(WRITE, 0xd2, 32),
+  CREATE_GUEST_MEMFD: ioc(WRITE | READ, 0xd4, 64),
+  /** Project-own, outside the numbers Linux uses: initial private contents (populate.ts). */
+  GMEM_POPULATE: ioc(WRITE | READ, 0xfe, 64),
+} as const
+
+/** Capabilities (KVM_CAP_*). */
+export const Cap = {
+  USER_MEMORY: 3,
+  NR_VCPUS: 9,
+  NR_MEMSLOTS: 10,
+  MP_STATE: 14,
+  SYNC_MMU: 16,
+  DESTROY_MEMORY_REGION_WORKS: 21,
+  JOIN_MEMORY_REGIONS_WORKS: 30,
+  INTERNAL_ERROR_DATA: 40,
+  MAX_VCPUS: 66,
+  ONE_REG: 70,
+  READONLY_MEM: 81,
+  CHECK_EXTENSION_VM: 105,
+  MULTI_ADDRESS_SPACE: 118,
+  MAX_VCPU_ID: 128,
+  IMMEDIATE_EXIT: 136,
+  VM_GPA_BITS: 207,
+  SYSTEM_EVENT_DATA: 215,
+  USER_MEMORY2: 231,
+  MEMORY_FAULT_INFO: 232,
+  MEMORY_ATTRIBUTES: 233,
+  GUEST_MEMFD: 234,
+  VM_TYPES: 235,
+  PRE_FAULT_MEMORY: 236,
+  RISCV_MP_STATE_RESET: 242,
+  GUEST_MEMFD_FLAGS: 244,
+} as const
+
+/** Memslot flags; the top half is KVM's own. */
+export const MemFlag = {
+  LOG_DIRTY_PAGES: 1 << 0,
+  READONLY: 1 << 1,
+  GUEST_MEMFD: 1 << 2,
+  /** Internal: the slot is being deleted or moved. */
+  INVALID: 1 << 16,
+  /** Internal: every guest fault is served from the guest_memfd. */
+  GMEM_ONLY: 1 << 17,
+} as const
+
+export const KVM_MEMORY_ATTRIBUTE_PRIVATE = 1 << 3
+export const KVM_MEMORY_EXIT_FLAG_PRIVATE = 1 << 3
+/** KVM_MEM_MAX_NR_PAGES. */
+export const MAX_SLOT_PAGES = 2 ** 31 - 1
+
+/** Exit reasons (kvm_run.exit_reason). */
+export const ExitReason = {
+  UNKNOWN: 0,
+  HYPERCALL: 3,
+  MMIO: 6,
+  FAIL_ENTRY: 9,
+  INTR: 10,
+  INTERNAL_ERROR: 17,
+  SYSTEM_EVENT: 24,
+  RISCV_SBI: 35,
+  RISCV_CSR: 36,
+  MEMORY_FAULT: 39,
+} as const
+
+/** struct kvm_userspace_memory_region2; the fields of the first version and the guest_memfd ones. */
+export interface MemoryRegion {
+  /** Address space in bits 31..16, slot id in bits 15..0. */
+  readonly slot: number
+  readonly flags: number
+  readonly guestPhysAddr: number
+  readonly memorySize: number
+  readonly userspaceAddr: number
+  readonly guestMemfdOffset: number
+  readonly guestMemfd: number
+}
+
+export const MEMORY_REGION_SIZE = 32
+export const MEMORY_REGION2_SIZE = 160
+
+export const readMemoryRegion = (view: DataView, second: boolean): MemoryRegion => ({
+  slot: view.getUint32(0, true),
+  flags: view.getUint32(4, true),
+  guestPhysAddr: readU64(view, 8),
+  memorySize: readU64(view, 16),
+  userspaceAddr: readU64(view, 24),
+  guestMemfdOffset: second ? readU64(view, 32) : 0,
+  guestMemfd: second ? view.getInt32(40, true) : -1,
+})
+
+/** The bytes of a struct kvm_userspace_memory_region2. */
+export const memoryRegion2 = (region: MemoryRegion): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(MEMORY_REGION2_SIZE))
+  view.setUint32(0, region.slot, true)
+  view.setUint32(4, region.flags, true)
+  writeU64(view, 8, region.guestPhysAddr)
+  writeU64(view, 16, region.memorySize)
+  writeU64(view, 24, region.userspaceAddr)
+  writeU64(view, 32, region.guestMemfdOffset)
+  view.setUint32(40, region.guestMemfd, true)
+  return new Uint8Array(view.buffer)
+}
+
+/** struct kvm_create_guest_memfd; the reserved words are not looked at. */
+export interface CreateGuestMemfd {
+  /** Read as signed by the kernel. */
+  readonly size: number
+  readonly flags: number
+}
+
+export const CREATE_GUEST_MEMFD_SIZE = 64
+
+export const readCreateGuestMemfd = (view: DataView): CreateGuestMemfd => ({
+  size: readU64(view, 0),
+  flags: readU64(view, 8),
+})
+
+export const createGuestMemfd = (size: number, flags: number): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(CREATE_GUEST_MEMFD_SIZE))
+  writeU64(view, 0, size)
+  writeU64(view, 8, flags)
+  return new Uint8Array(view.buffer)
+}
+
+/** struct kvm_memory_attributes. */
+export interface MemoryAttributes {
+  readonly address: number
+  readonly size: number
+  readonly attributes: number
+  readonly flags: number
+}
+
+export const MEMORY_ATTRIBUTES_SIZE = 32
+
+export const readMemoryAttributes = (view: DataView): MemoryAttributes => ({
+  address: readU64(view, 0),
+  size: readU64(view, 8),
+  attributes: readU64(view, 16),
+  flags: readU64(view, 24),
+})
+
+export const memoryAttributes = (address: number, size: number, attributes: number): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(MEMORY_ATTRIBUTES_SIZE))
+  writeU64(view, 0, address)
+  writeU64(view, 8, size)
+  writeU64(view, 16, attributes)
+  return new Uint8Array(view.buffer)
+}
+
+/**
+ * struct gmem_populate (project-own): 0 gpa · 8 size · 16 source user address · 24 flags (0) · 32 reserved × 4.
+ * gpa, size and source are in-out: they advance by what was done.
+ */
+export interface GmemPopulate {
+  readonly gpa: number
+  readonly size: number
+  readonly source: number
+  readonly flags: number
+}
+
+export const GMEM_POPULATE_SIZE = 64
+
+export const readGmemPopulate = (view: DataView): GmemPopulate => ({
+  gpa: readU64(view, 0),
+  size: readU64(view, 8),
+  source: readU64(view, 16),
+  flags: readU64(view, 24),
+})
+
+export const writeGmemPopulate = (view: DataView, populate: GmemPopulate): void => {
+  writeU64(view, 0, populate.gpa)
+  writeU64(view, 8, populate.size)
+  writeU64(view, 16, populate.source)
+  writeU64(view, 24, populate.flags)
+}
+
+export const gmemPopulate = (gpa: number, size: number, source: number): Uint8Array => {
+  const view = new DataView(new ArrayBuffer(GMEM_POPULATE_SIZE))
+  writeGmemPopulate(view, { gpa, size, source, flags: 0 })
+  return new Uint8Array(view.buffer)
+}

@@ -1,0 +1,223 @@
+// A vCPU as the hypervisor sees it: KVM_RUN, its exits and completions, registers, MP state.
+//
+// KVM_RUN is a kernel task. It tells the vCPU's thread to enter the guest and parks until the thread rings;
+// then it serves the exit and enters again, or fills kvm_run and returns to the VMM (virt/kvm/kvm_main.c,
+// arch/riscv/kvm/vcpu.c, vcpu_exit.c). A pending MMIO or SBI exit completes at the start of the next KVM_RUN.
+
+import { Errno, KernelError } from '../base/errno.ts'
+import { gpa, hpa, hpaToPfn, type Pfn, pfnToHpa } from '../base/units.ts'
+import { Exit, Vcpu } from '../engine/vcpu-block.ts'
+import type { KernelTask } from '../host/kernel-task.ts'
+import { vcpuBlock } from '../host/layout.ts'
+import { type GuestAccess, handleGuestFault } from './fault.ts'
+import { KVM_INTERNAL_ERROR_EMULATION, KVM_MEMORY_EXIT_FLAG_PRIVATE, KvmExit, KvmRun } from './kvm-run.ts'
+import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
+import { MpState } from './mp-state.ts'
+import { OneRegisters } from './one-reg.ts'
+import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuWords } from './requests.ts'
+import { SBI_A0, SBI_A1, SbiError } from './sbi.ts'
+import { applyCovg, type CovgRequest, sbiInKernel } from './sbi-kernel.ts'
+import { VcpuRegisters } from './vcpu-registers.ts'
+import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
+import type { Vm } from './vm.ts'
+
+/** What the next KVM_RUN has to complete. */
+type Pending =
+  | { readonly kind: 'mmio'; readonly access: MmioAccess; readonly bytes: number }
+  | { readonly kind: 'sbi'; readonly request: CovgRequest | null }
+
+const accesses = new Map<number, GuestAccess>([
+  [Exit.FETCH_GUEST_PAGE_FAULT, 'fetch'],
+  [Exit.LOAD_GUEST_PAGE_FAULT, 'read'],
+  [Exit.STORE_GUEST_PAGE_FAULT, 'write'],
+])
+
+const SIE = 1 << 1
+
+export class KvmVcpu {
+  readonly vm: Vm
+  readonly id: number
+  /** All vCPUs of the VM by id, this one included. */
+  readonly siblings: ReadonlyMap<number, KvmVcpu>
+  readonly registers: VcpuRegisters
+  readonly words: VcpuWords
+  readonly run: KvmRun
+  readonly oneReg: OneRegisters
+  readonly #block: number
+  #pending: Pending | null = null
+  #signalled = false
+
+  /** `id` is the hart id and the index of its block. `now`: the machine's clock in ticks. */
+  constructor(vm: Vm, id: number, siblings: ReadonlyMap<number, KvmVcpu>, now: () => number) {
+    this.vm = vm
+    this.id = id
+    this.siblings = siblings
+    const { buffer, layout } = vm.host.memory
+    this.#block = vcpuBlock(layout, id)
+    this.registers = new VcpuRegisters(buffer, this.#block)
+    this.words = new VcpuWords(buffer, this.#block)
+    this.run = new KvmRun(this.registers)
+    this.oneReg = new OneRegisters(this.registers, now)
+    this.registers.setWord(Vcpu.PRIV, 1)
+    this.registers.setWord(Vcpu.HGATP_ROOT, pfnToHpa(vm.stage2.root))
+    this.registers.setNumber(Vcpu.STIMECMP, -1)
+    // Only the first vCPU starts by itself (kvm_arch_vcpu_create powers the others off).
+    this.mpState = id === 0 ? MpState.RUNNABLE : MpState.STOPPED
+  }
+
+  /** Frame of struct kvm_run, which mmap of the vCPU's descriptor shows. */
+  get runFrame(): Pfn {
+    return hpaToPfn(hpa(this.#block + Vcpu.KVM_RUN))
+  }
+
+  get mpState(): number {
+    return this.words.load(Vcpu.MP_STATE)
+  }
+
+  set mpState(state: number) {
+    this.words.store(Vcpu.MP_STATE, state)
+  }
+
+  /** HSM start: supervisor mode at `pc`, a0 = hart id, a1 = opaque, translation and interrupts off. */
+  start(pc: number, opaqueLow: number, opaqueHigh: number): void {
+    const { registers } = this
+    registers.setNumber(Vcpu.PC, pc)
+    registers.setX(SBI_A0, this.id)
+    registers.setXPair(SBI_A1, opaqueLow, opaqueHigh)
+    registers.setNumber(Vcpu.SATP, 0)
+    registers.setWord(Vcpu.SSTATUS, registers.word(Vcpu.SSTATUS) & ~SIE)
+    registers.setWord(Vcpu.PRIV, 1)
+    this.words.request(KvmRequest.TLB_FLUSH)
+    this.mpState = MpState.RUNNABLE
+  }
+
+  /** A signal to the vCPU's thread: KVM_RUN returns EINTR soon. */
+  signal(): void {
+    this.#signalled = true
+    this.words.request(KvmRequest.SIGNAL)
+  }
+
+  /** The next KVM_RUN puts the VMM's answer into a0 and a1, and applies `request` when it is success. */
+  pendingSbi(request: CovgRequest | null): void {
+    this.#pending = { kind: 'sbi', request }
+  }
+
+  /**
+   * KVM_RUN. Returns when kvm_run holds an exit; throws EINTR (signal, immediate_exit), and EFAULT or
+   * EHWPOISON with exit reason MEMORY_FAULT.
+   */
+  *ioctlRun(): KernelTask<void> {
+    this.run.exitReason = KvmExit.UNKNOWN
+    this.#completePending()
+    if (this.run.immediateExit) throw new KernelError('EINTR')
+    try {
+      yield* this.#enterUntilExit()
+    } catch (error) {
+      if (error instanceof KernelError) {
+        this.vm.host.trace('kvm_userspace_exit', this.run.exitReason, -Errno[error.errno])
+      }
+      throw error
+    }
+    this.vm.host.trace('kvm_userspace_exit', this.run.exitReason, 0)
+  }
+
+  *#enterUntilExit(): KernelTask<void> {
+    for (;;) {
+      if (this.mpState !== MpState.RUNNABLE)
+        yield {
+          at: 'kvm_arch_vcpu_ioctl_run/wait_runnable',
+          until: () => this.#signalled || this.mpState === MpState.RUNNABLE,
+        }
+      if (this.#signalled) this.#interrupted()
+      this.words.store(Vcpu.COMMAND, VcpuCommand.ENTER)
+      this.words.notify(Vcpu.COMMAND)
+      yield {
+        at: 'kvm_arch_vcpu_ioctl_run/guest',
+        until: () => this.words.load(Vcpu.DOORBELL) !== VcpuDoorbell.NONE,
+      }
+      const reason = this.words.load(Vcpu.DOORBELL)
+      this.words.store(Vcpu.DOORBELL, VcpuDoorbell.NONE)
+      if (reason === VcpuDoorbell.SIGNAL) this.#interrupted()
+      if (yield* this.#handleExit()) return
+    }
+  }
+
+  #interrupted(): never {
+    this.#signalled = false
+    this.#count('signal_exits')
+    this.run.exitReason = KvmExit.INTR
+    throw new KernelError('EINTR')
+  }
+
+  /** Serves the trap the thread rang for; true when the VMM must see it. */
+  *#handleExit(): KernelTask<boolean> {
+    const cause = this.registers.word(Vcpu.EXIT_SCAUSE)
+    if (cause === Exit.VS_ECALL) {
+      const exit = sbiInKernel(this) === 'exit'
+      if (exit) this.#count('sbi_exit_user')
+      return exit
+    }
+    const access = accesses.get(cause)
+    if (!access) {
+      this.run.setInternalError(KVM_INTERNAL_ERROR_EMULATION, [cause])
+      return true
+    }
+    return yield* this.#guestPageFault(access)
+  }
+
+  *#guestPageFault(access: GuestAccess): KernelTask<boolean> {
+    this.#count('guest_page_faults')
+    const address = gpa(this.registers.number(Vcpu.EXIT_GPA))
+    const outcome = yield* handleGuestFault(this.vm, address, access)
+    switch (outcome.kind) {
+      case 'resume':
+        return false
+      case 'mmio':
+        this.#mmioExit(address, access)
+        return true
+      case 'memory_fault': {
+        this.#count('memory_fault_exits')
+        const flags = outcome.private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0
+        this.run.setMemoryFault(flags, outcome.gpa, outcome.size)
+        throw new KernelError(outcome.errno)
+      }
+      case 'error':
+        throw new KernelError(outcome.errno)
+    }
+  }
+
+  #mmioExit(address: number, access: GuestAccess): void {
+    if (access === 'fetch') throw new KernelError('EOPNOTSUPP', 'instruction fetch from MMIO')
+    const decoded = decodeMmio(this.registers.word(Vcpu.EXIT_INSN))
+    if (address % decoded.length !== 0) throw new KernelError('EIO', 'misaligned MMIO access')
+    this.#count('mmio_exit_user')
+    const { registers } = this
+    const low = decoded.write ? registers.xLow(decoded.register) : 0
+    const high = decoded.write ? registers.xHigh(decoded.register) : 0
+    this.run.setMmio(address, decoded.length, decoded.write, low, high)
+    this.#pending = { kind: 'mmio', access: decoded, bytes: registers.word(Vcpu.EXIT_INSN_LEN) }
+  }
+
+  #completePending(): void {
+    const pending = this.#pending
+    this.#pending = null
+    if (!pending) return
+    if (pending.kind === 'mmio') {
+      if (!pending.access.write) {
+        const { low, high } = this.run.mmio
+        this.registers.setXPair(pending.access.register, ...extendLoad(pending.access, low, high))
+      }
+      this.registers.advancePc(pending.bytes)
+      return
+    }
+    const { error, value } = this.run.sbiReturn
+    this.registers.setX(SBI_A0, error)
+    this.registers.setX(SBI_A1, value)
+    this.registers.advancePc(4)
+    if (pending.request && error === SbiError.SUCCESS) applyCovg(this.vm, pending.request)
+  }
+
+  #count(stat: VcpuStatName): void {
+    this.registers.addFloat(vcpuStatOffset(stat), 1)
+  }
+}

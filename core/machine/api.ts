@@ -1,0 +1,130 @@
+// The machine's typed control API: what the page (through Comlink), headless runs and tests call.
+//
+// The hypervisor worker implements it. Everything that is drawn comes from the shared tables (view.ts), never
+// from what a call returned.
+
+import type { HostResult } from '../vmm/host-actions.ts'
+
+export type { HostResult } from '../vmm/host-actions.ts'
+
+/** What to build a machine from. */
+export interface MachineConfig {
+  /** Bytes of emulated host memory; the one WebAssembly memory has this size. */
+  readonly hostBytes: number
+  /** Bytes of guest RAM, from 0x80000000. */
+  readonly ramBytes: number
+  readonly vcpus: number
+  /** The guest: an ELF file or a Linux Image, as bytes. */
+  readonly kernel: Uint8Array
+  readonly initrd?: Uint8Array
+  /** Kernel command line (/chosen/bootargs). */
+  readonly append: string
+  /** True: guest RAM starts private (guest_memfd half); false: shared. */
+  readonly private: boolean
+}
+
+/** The machine's state, in the header of host memory (Header.MACHINE_STATE). */
+export const MachineState = {
+  empty: 0,
+  paused: 1,
+  running: 2,
+  /** The guest powered off. */
+  off: 3,
+  /** The guest reported failure, or KVM_RUN failed for good. */
+  failed: 4,
+} as const
+
+/** Why a machine stands still; for people and for exit codes. */
+export interface StopReason {
+  readonly state: 'off' | 'failed' | 'reboot'
+  readonly message: string
+}
+
+export type ConversionPolicy = 'accept' | 'refuse'
+
+/** One level of a walk down a tree: an xarray node or a page-table entry. */
+export interface WalkStep {
+  readonly level: number
+  readonly index: number
+  /** Byte address of the entry in host memory, for page tables. */
+  readonly hpa?: number
+  /** The entry, as hexadecimal text. */
+  readonly entry: string
+}
+
+/** Everything known about one guest page; what the inspector shows. */
+export interface PageInspection {
+  readonly gpa: number
+  readonly gfn: number
+  readonly slot: { id: number; flags: number; baseGfn: number; pages: number } | null
+  /** KVM_MEMORY_ATTRIBUTE_PRIVATE set. */
+  readonly attributePrivate: boolean
+  /** What the guest declared (software-protected VM). */
+  readonly declaredPrivate: boolean
+  /** The private half: page of the guest_memfd file. */
+  readonly gmem: { file: number; index: number; pfn: number | null; path: readonly WalkStep[] } | null
+  /** The shared half: the VMM's mapping. */
+  readonly host: { hva: number; pfn: number | null } | null
+  /** The frame the guest uses now, if any. */
+  readonly pfn: number | null
+  readonly stage2: readonly WalkStep[]
+  /** Who can read the frame now. */
+  readonly readableBy: readonly string[]
+  /** Up to `length` bytes as the guest reads them; null when its touch would fault. */
+  readonly guestBytes: Uint8Array | null
+  /** The same bytes loaded by the VMM process through its mapping: bytes, or the error it really gets. */
+  readonly hostBytes: HostResult<Uint8Array>
+}
+
+/** Counters for `--stats` and the status bar. */
+export interface MachineStats {
+  readonly seconds: number
+  readonly instructions: number
+  readonly exits: Readonly<Record<string, number>>
+  readonly guestFaults: number
+  readonly conversions: number
+  readonly remoteFlushes: number
+  readonly zapped: number
+}
+
+/** How kernel paths run. `slow`: one step every `stepMs` milliseconds, locks stay held. */
+export type TaskMode = { readonly kind: 'run' } | { readonly kind: 'slow'; readonly stepMs: number }
+
+/** A notice for the person: an exit that needs explaining, a refused conversion, a stop. */
+export interface MachineNotice {
+  readonly severity: 'info' | 'warning' | 'error'
+  readonly title: string
+  /** The cause and, where there is one, the remedy. */
+  readonly detail: string
+  readonly gpa?: number
+}
+
+export interface MachineEvents {
+  notice(notice: MachineNotice): void
+  stopped(reason: StopReason): void
+}
+
+export interface MachineApi {
+  /** Builds a machine, paused, and returns its memory. Fails with a message that names cause and remedy. */
+  create(config: MachineConfig, events: MachineEvents): Promise<WebAssembly.Memory>
+  run(): Promise<void>
+  /** Resolves when every vCPU is outside guest mode. */
+  pause(): Promise<void>
+  /** The same machine from power-on, paused; memory contents are gone. */
+  reset(): Promise<void>
+  setTaskMode(mode: TaskMode): Promise<void>
+  setPolicy(policy: ConversionPolicy): Promise<void>
+  /** Serial input; returns how many bytes the UART's buffer took (send the rest later). */
+  consoleInput(bytes: Uint8Array): Promise<number>
+  /** The VMM process loads `length` bytes at its own mapping of that guest page. */
+  hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>>
+  hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>>
+  /** KVM_SET_MEMORY_ATTRIBUTES behind the guest's back. `size` in bytes. */
+  hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>>
+  /** fallocate(PUNCH_HOLE | KEEP_SIZE) on the guest_memfd behind [gpa, gpa + size). */
+  hostPunchHole(gpa: number, size: number): Promise<HostResult<number>>
+  /** fallocate(KEEP_SIZE): allocates the guest_memfd pages behind [gpa, gpa + size). */
+  hostAllocate(gpa: number, size: number): Promise<HostResult<number>>
+  inspect(gpa: number, length: number): Promise<PageInspection>
+  stats(): Promise<MachineStats>
+}

@@ -1,0 +1,325 @@
+// The assembled machine: emulated host, KVM, the built-in VMM and its vCPU loops behind the typed control API.
+//
+// Lives in the hypervisor thread. The platform gives it vCPU threads, a timer and someone to call `pump`.
+
+import type { PlatformDevices } from '../devices/platform-devices.ts'
+import { Vcpu } from '../engine/vcpu-block.ts'
+import { Host } from '../host/host.ts'
+import { HostMemory } from '../host/host-memory.ts'
+import type { KernelTask } from '../host/kernel-task.ts'
+import { Header, vcpuBlock } from '../host/layout.ts'
+import { Process } from '../host/process.ts'
+import { profiles } from '../kvm/profiles.ts'
+import { VcpuCommand, VcpuDoorbell, VcpuWords } from '../kvm/requests.ts'
+import { KvmSystem } from '../kvm/system.ts'
+import { VcpuMaker } from '../kvm/vcpu-file.ts'
+import {
+  type HostResult,
+  hostAllocate,
+  hostConvert,
+  hostPunchHole,
+  hostRead,
+  hostWrite,
+} from '../vmm/host-actions.ts'
+import { type GuestPlacement, placeGuest } from '../vmm/placement.ts'
+import { type VcpuEnd, VcpuLoop } from '../vmm/vcpu-loop.ts'
+import { Vmm } from '../vmm/vmm.ts'
+import {
+  type ConversionPolicy,
+  type MachineApi,
+  type MachineConfig,
+  type MachineEvents,
+  MachineState,
+  type MachineStats,
+  type PageInspection,
+  type StopReason,
+  type TaskMode,
+} from './api.ts'
+import { inspectPage } from './inspect.ts'
+import type { Platform, Pumped } from './platform.ts'
+import { machineStats } from './stats.ts'
+import { attachDevices, TIMEBASE_HZ } from './threads.ts'
+
+const MAX_VCPUS = 8
+const SEED_BYTES = 32
+
+/** What lives from one power-on to the next. */
+interface Incarnation {
+  readonly host: Host
+  readonly vmm: Vmm
+  readonly loops: readonly VcpuLoop[]
+}
+
+/** What lives as long as the machine. */
+interface Built {
+  readonly config: MachineConfig
+  readonly events: MachineEvents
+  readonly memory: HostMemory
+  readonly devices: PlatformDevices
+  readonly placement: GuestPlacement
+  incarnation: Incarnation
+}
+
+export class Machine implements MachineApi, Pumped {
+  readonly #platform: Platform
+  readonly #now: () => number
+  #built: Built | null = null
+  #policy: ConversionPolicy = 'accept'
+  #pausing = true
+  /** vCPU loops under way. */
+  #running = 0
+  #runningSince = 0
+  #runTicks = 0
+
+  constructor(platform: Platform) {
+    this.#platform = platform
+    this.#now = platform.createClock(platform.epoch)
+  }
+
+  async create(config: MachineConfig, events: MachineEvents): Promise<WebAssembly.Memory> {
+    if (this.#built) throw new Error('this hypervisor has its machine already: start another one')
+    if (config.vcpus < 1 || config.vcpus > MAX_VCPUS) throw new Error(`a machine has 1 to ${MAX_VCPUS} vCPUs`)
+    const placement = placeGuest({ ...config, rngSeed: this.#platform.randomBytes(SEED_BYTES) })
+    const memory = HostMemory.create(config.hostBytes)
+    const threads = { memory: memory.memory, vcpuCount: config.vcpus, epoch: this.#platform.epoch }
+    await Promise.all([
+      this.#platform.spawnTimer(threads),
+      ...Array.from({ length: config.vcpus }, (_, index) => this.#platform.spawnVcpu({ ...threads, index })),
+    ])
+    const devices = attachDevices(memory, config.vcpus)
+    const incarnation = this.#powerOn(config, memory, devices, placement, events)
+    this.#built = { config, events, memory, devices, placement, incarnation }
+    this.#setState(MachineState.paused)
+    this.#platform.startPump(memory.buffer, this)
+    return memory.memory
+  }
+
+  async run(): Promise<void> {
+    const built = this.#machine()
+    const state = this.#state()
+    if (state === MachineState.off || state === MachineState.failed)
+      throw new Error('the machine has ended: reset it first')
+    if (state === MachineState.running) return
+    this.#pausing = false
+    this.#runningSince = this.#now()
+    this.#setState(MachineState.running)
+    for (const [index, loop] of built.incarnation.loops.entries()) {
+      this.#running++
+      const task = built.incarnation.host.scheduler.spawn(`vcpu${index}`, loop.run())
+      task.result().then(
+        (end) => this.#ended(built.incarnation, end),
+        (error: unknown) => this.#ended(built.incarnation, { kind: 'failed', message: describe(error) }),
+      )
+    }
+    this.#ring()
+  }
+
+  async pause(): Promise<void> {
+    const built = this.#machine()
+    this.#stopVcpus(built)
+    while (this.#running > 0) await this.#turn()
+    if (this.#state() === MachineState.running) this.#setState(MachineState.paused)
+  }
+
+  async reset(): Promise<void> {
+    const built = this.#machine()
+    await this.pause()
+    const { config, memory, devices, placement, events } = built
+    // The hypervisor's own liveness words survive: only the machine is new.
+    const heartbeat = memory.i32[Header.HEARTBEAT]
+    memory.reset()
+    memory.i32[Header.HEARTBEAT] = heartbeat
+    await this.#resetThreads(memory, config.vcpus)
+    this.#runTicks = 0
+    built.incarnation = this.#powerOn(config, memory, devices, placement, events)
+    this.#setState(MachineState.paused)
+  }
+
+  async setTaskMode(mode: TaskMode): Promise<void> {
+    this.#machine().incarnation.host.scheduler.setMode(mode)
+    this.#ring()
+  }
+
+  async setPolicy(policy: ConversionPolicy): Promise<void> {
+    this.#policy = policy
+  }
+
+  async consoleInput(bytes: Uint8Array): Promise<number> {
+    return this.#machine().devices.uart.receive(bytes)
+  }
+
+  hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>> {
+    return this.#task('host read', (vmm) => hostRead(vmm, gpa, length))
+  }
+
+  hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>> {
+    return this.#task('host write', (vmm) => hostWrite(vmm, gpa, bytes))
+  }
+
+  hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>> {
+    return this.#task('host convert', (vmm) => hostConvert(vmm, gpa, size, toPrivate, this.#now))
+  }
+
+  hostPunchHole(gpa: number, size: number): Promise<HostResult<number>> {
+    return this.#task('host punch hole', (vmm) => hostPunchHole(vmm, gpa, size))
+  }
+
+  hostAllocate(gpa: number, size: number): Promise<HostResult<number>> {
+    return this.#task('host allocate', (vmm) => hostAllocate(vmm, gpa, size))
+  }
+
+  inspect(gpa: number, length: number): Promise<PageInspection> {
+    return this.#task('inspect', (vmm) => inspectPage(vmm, gpa, length))
+  }
+
+  async stats(): Promise<MachineStats> {
+    const { memory, config, incarnation } = this.#machine()
+    const running = this.#running > 0 ? this.#now() - this.#runningSince : 0
+    const seconds = (this.#runTicks + running) / TIMEBASE_HZ
+    return machineStats(memory, incarnation.vmm.vm.row, config.vcpus, seconds)
+  }
+
+  pump(): boolean {
+    const scheduler = this.#built?.incarnation.host.scheduler
+    if (!scheduler) return false
+    const before = scheduler.progress
+    scheduler.pump()
+    return scheduler.progress !== before
+  }
+
+  wantsPumpIn(): number {
+    const scheduler = this.#built?.incarnation.host.scheduler
+    if (scheduler?.mode.kind !== 'slow' || scheduler.tasks.length === 0) return Number.POSITIVE_INFINITY
+    return Math.max(1, scheduler.nextStepAt - Date.now())
+  }
+
+  /** Builds host, KVM and VMM in cleared memory and loads the guest. */
+  #powerOn(
+    config: MachineConfig,
+    memory: HostMemory,
+    devices: PlatformDevices,
+    placement: GuestPlacement,
+    events: MachineEvents,
+  ): Incarnation {
+    devices.reset()
+    memory.i32[Header.VCPU_COUNT] = config.vcpus
+    const host = new Host(memory, { clock: () => (this.#now() * 1e6) / TIMEBASE_HZ })
+    const profile = profiles['riscv-sw-protected']
+    const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))
+    const vmm = new Vmm(new Process(host, profile.userAddressBits), system, config)
+    host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
+    const loops = vmm.vcpus.map((vcpu) => new VcpuLoop(vmm, vcpu, this.#loopHooks(devices, events)))
+    return { host, vmm, loops }
+  }
+
+  #loopHooks(devices: PlatformDevices, events: MachineEvents): ConstructorParameters<typeof VcpuLoop>[2] {
+    return {
+      paused: () => this.#pausing,
+      acceptsConversions: () => this.#policy === 'accept',
+      now: this.#now,
+      consoleByte: (byte) => devices.uart.emit(byte),
+      memoryFault: (vcpu, gpa, wantsPrivate, errno, repaired) =>
+        events.notice({
+          severity: repaired ? 'warning' : 'error',
+          title: `Memory fault at 0x${gpa.toString(16)}`,
+          detail:
+            `vCPU ${vcpu} touched the page as ${wantsPrivate ? 'private' : 'shared'}, its attribute says ${wantsPrivate ? 'shared' : 'private'}: KVM_RUN failed with ${errno} and KVM_EXIT_MEMORY_FAULT. ` +
+            (repaired
+              ? `The VMM set the attribute back to ${wantsPrivate ? 'private' : 'shared'} and the guest goes on.`
+              : 'The VMM did not convert it, so this vCPU stays stopped: accept conversions and reset, or convert the page and reset.'),
+          gpa,
+        }),
+      refused: (vcpu, gpa, size, share) =>
+        events.notice({
+          severity: 'info',
+          title: 'Conversion refused',
+          detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${size / 4096} pages at 0x${gpa.toString(16)}; the policy answers DENIED and nothing changed.`,
+          gpa,
+        }),
+    }
+  }
+
+  /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */
+  #ended(incarnation: Incarnation, end: VcpuEnd): void {
+    const built = this.#built
+    if (!built || built.incarnation !== incarnation) return
+    this.#running--
+    if (this.#running === 0) this.#runTicks += this.#now() - this.#runningSince
+    if (end.kind === 'paused' || this.#state() !== MachineState.running) return
+    if (end.kind === 'reset') {
+      this.#stopVcpus(built)
+      this.#tell(built, { state: 'reboot', message: 'the guest asked for a reboot' })
+      void this.reset().then(() => this.run())
+      return
+    }
+    const failed = end.kind === 'failed' || end.reason !== 0
+    this.#setState(failed ? MachineState.failed : MachineState.off)
+    this.#stopVcpus(built)
+    const message =
+      end.kind === 'failed'
+        ? end.message
+        : failed
+          ? `the guest shut down and reported a failure (SRST reason ${end.reason})`
+          : 'the guest powered off'
+    this.#tell(built, { state: failed ? 'failed' : 'off', message })
+  }
+
+  #tell(built: Built, reason: StopReason): void {
+    built.events.stopped(reason)
+  }
+
+  /** Signals every vCPU's KVM_RUN; the loops then end. */
+  #stopVcpus(built: Built): void {
+    this.#pausing = true
+    for (const { vcpu } of built.incarnation.vmm.vcpus) vcpu.signal()
+    this.#ring()
+  }
+
+  /** Has every vCPU thread prepare its cleared block. */
+  async #resetThreads(memory: HostMemory, vcpus: number): Promise<void> {
+    for (let index = 0; index < vcpus; index++) {
+      const words = new VcpuWords(memory.buffer, vcpuBlock(memory.layout, index))
+      words.store(Vcpu.COMMAND, VcpuCommand.RESET)
+      words.notify(Vcpu.COMMAND)
+      while (words.load(Vcpu.DOORBELL) !== VcpuDoorbell.RESET) await this.#turn()
+      words.store(Vcpu.DOORBELL, VcpuDoorbell.NONE)
+    }
+  }
+
+  /** Runs a VMM task and resolves with its result. */
+  #task<T>(name: string, task: (vmm: Vmm) => KernelTask<T>): Promise<T> {
+    const { host, vmm } = this.#machine().incarnation
+    const result = host.scheduler.spawn(name, task(vmm)).result()
+    this.#ring()
+    return result
+  }
+
+  #machine(): Built {
+    if (!this.#built) throw new Error('no machine has been created')
+    return this.#built
+  }
+
+  #state(): number {
+    return Atomics.load(this.#machine().memory.i32, Header.MACHINE_STATE)
+  }
+
+  #setState(state: number): void {
+    const { memory } = this.#machine()
+    Atomics.store(memory.i32, Header.MACHINE_STATE, state)
+    memory.bumpGeneration()
+  }
+
+  /** Wakes the pump: there is something to run. */
+  #ring(): void {
+    const { i32 } = this.#machine().memory
+    Atomics.add(i32, Header.DOORBELL, 1)
+    Atomics.notify(i32, Header.DOORBELL)
+  }
+
+  /** Lets the pump and the event loop go on. */
+  async #turn(): Promise<void> {
+    await new Promise<void>((resolve) => this.#platform.defer(resolve))
+  }
+}
+
+const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -1,0 +1,51 @@
+// CSR numbers a guest in VS or VU mode can name, and the bits of those with fields.
+// Source: privileged architecture 20240411, table 4 and chapter 12; Sstc 1.0.
+
+/** Number = [11:10] read-only when 3, [9:8] lowest privilege, [7:0] index. */
+export const Csr = {
+  sstatus: 0x100,
+  sie: 0x104,
+  stvec: 0x105,
+  scounteren: 0x106,
+  senvcfg: 0x10a,
+  sscratch: 0x140,
+  sepc: 0x141,
+  scause: 0x142,
+  stval: 0x143,
+  sip: 0x144,
+  stimecmp: 0x14d,
+  satp: 0x180,
+  cycle: 0xc00,
+  time: 0xc01,
+  instret: 0xc02,
+} as const
+
+export type CsrName = keyof typeof Csr
+
+const names = new Map<number, CsrName>((Object.keys(Csr) as CsrName[]).map((name) => [Csr[name], name]))
+/** The CSR's name, or its number in hexadecimal. */
+export const csrName = (number: number): string => names.get(number) ?? `0x${number.toString(16)}`
+/** The CSR of that name. */
+export const csrNamed = (name: string): number | undefined => (name in Csr ? Csr[name as CsrName] : undefined)
+
+/** sstatus. UXL (bits 33:32) reads 2: user mode is RV64. */
+export const Sstatus = {
+  SIE: 1 << 1,
+  SPIE: 1 << 5,
+  SPP: 1 << 8,
+  SUM: 1 << 18,
+  MXR: 1 << 19,
+} as const
+export const SSTATUS_WRITABLE = Sstatus.SIE | Sstatus.SPIE | Sstatus.SPP | Sstatus.SUM | Sstatus.MXR
+export const SSTATUS_UXL_SHIFT = 32
+
+/** Bits of sip and sie. */
+export const Interrupt = { SSI: 1 << 1, STI: 1 << 5, SEI: 1 << 9 } as const
+export const SIE_WRITABLE = Interrupt.SSI | Interrupt.STI | Interrupt.SEI
+
+/** scounteren bits: cycle, time, instret; there are no further counters. */
+export const Counter = { CY: 1 << 0, TM: 1 << 1, IR: 1 << 2 } as const
+export const SCOUNTEREN_WRITABLE = Counter.CY | Counter.TM | Counter.IR
+
+/** senvcfg.FIOM: fences order memory when they order I/O (every fence here orders all). */
+export const SENVCFG_WRITABLE = 1 << 0

@@ -1,0 +1,42 @@
+// One row of the ISA table, and the helpers that make writing rows short.
+
+import type { FormatName } from './format.ts'
+import type { Semantics } from './semantics.ts'
+
+export type Extension = 'I' | 'M' | 'A' | 'Zicsr' | 'Zifencei' | 'S'
+
+/** An instruction: a word is this one when `(word & mask) === match` (as unsigned 32-bit numbers). */
+export interface Instruction {
+  readonly name: string
+  readonly extension: Extension
+  readonly format: FormatName
+  readonly match: number
+  readonly mask: number
+  readonly semantics: Semantics
+}
+
+/** Major opcodes, bits 6:0 (unprivileged specification 20240411, table 70). */
+export const Opcode = {
+  LOAD: 0x03,
+  MISC_MEM: 0x0f,
+  OP_IMM: 0x13,
+  AUIPC: 0x17,
+  OP_IMM_32: 0x1b,
+  STORE: 0x23,
+  AMO: 0x2f,
+  OP: 0x33,
+  LUI: 0x37,
+  OP_32: 0x3b,
+  BRANCH: 0x63,
+  JALR: 0x67,
+  JAL: 0x6f,
+  SYSTEM: 0x73,
+} as const
+
+export const MASK_OPCODE = 0x7f
+export const MASK_FUNCT3 = 0x707f
+export const MASK_FUNCT7 = 0xfe00707f
+
+/** match bits of opcode, funct3 and funct7. */
+export const bits = (opcode: number, funct3 = 0, funct7 = 0): number =>
+  (opcode | (funct3 << 12) | (funct7 << 25)) >>> 0

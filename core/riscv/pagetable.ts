@@ -1,0 +1,83 @@
+// Page-table formats: the entry shared by every RISC-V paging mode, Sv39 (VS stage) and Sv39x4 (G stage).
+//
+//  63  62 61  60   54 53                       28 27    19 18    10 9 8  7 6 5 4 3 2 1 0
+// +---+------+-------+---------------------------+--------+--------+-----+-+-+-+-+-+-+-+-+
+// | N | PBMT |  rsv  |          PPN[2]           | PPN[1] | PPN[0] | RSW |D|A|G|U|X|W|R|V|
+// +---+------+-------+---------------------------+--------+--------+-----+-+-+-+-+-+-+-+-+
+//
+//  Sv39 virtual address, sign-extended from bit 38:
+//   63        39 38      30 29      21 20      12 11         0
+//  | = bit 38   |  VPN[2]  |  VPN[1]  |  VPN[0]  |  offset   |
+//
+//  Sv39x4 guest physical address: two more bits at the root, which is 16 KiB and 16 KiB aligned:
+//   63        41 40      30 29      21 20      12 11         0
+//  | zero       |  VPN[2]  |  VPN[1]  |  VPN[0]  |  offset   |
+//
+// Source: RISC-V privileged architecture 20240411, 12.3-12.4 (Sv32/Sv39) and 18.5 (two-stage translation).
+// Host memory is below 4 GiB, so an entry that points into it fits 32 bits and is an exact number here; guests
+// may write any 64 bits into theirs, which only the generated walker reads.
+
+import type { Gpa, Pfn } from '../base/units.ts'
+
+/** Bits of a page-table entry. */
+export const Pte = {
+  V: 1 << 0,
+  R: 1 << 1,
+  W: 1 << 2,
+  X: 1 << 3,
+  U: 1 << 4,
+  G: 1 << 5,
+  A: 1 << 6,
+  D: 1 << 7,
+} as const
+
+/** Two bits for software, ignored by walkers. */
+export const PTE_RSW = 3 << 8
+/** The page number starts at this bit. */
+export const PTE_PPN_SHIFT = 10
+/** Bits of a page number in an entry. */
+export const PTE_PPN_BITS = 44
+/** N, PBMT and reserved bits start here: all must be zero without Svnapot and Svpbmt. */
+export const PTE_RESERVED_SHIFT = 54
+export const PTE_SIZE = 8
+
+/** Levels of Sv39 and Sv39x4: 2 is the root (1 GiB leaves), 1 has 2 MiB leaves, 0 has 4 KiB leaves. */
+export const LEVELS = 3
+export const ROOT_LEVEL = LEVELS - 1
+/** Index bits of every table but the Sv39x4 root. */
+export const INDEX_BITS = 9
+export const TABLE_ENTRIES = 1 << INDEX_BITS
+/** Index bits of the Sv39x4 root table. */
+export const GSTAGE_ROOT_INDEX_BITS = 11
+export const GSTAGE_ROOT_ENTRIES = 1 << GSTAGE_ROOT_INDEX_BITS
+export const GSTAGE_ROOT_SIZE = GSTAGE_ROOT_ENTRIES * PTE_SIZE
+/** Virtual address bits of Sv39, guest physical address bits of Sv39x4. */
+export const SV39_BITS = 39
+export const SV39X4_BITS = 41
+
+/** satp.MODE (bits 63:60). */
+export const SatpMode = { BARE: 0, SV39: 8 } as const
+
+/** Bit position of a level's index in an address. */
+export const levelShift = (level: number): number => 12 + INDEX_BITS * level
+/** Bytes mapped by one entry of a level. */
+export const levelSize = (level: number): number => 2 ** levelShift(level)
+
+/** Index of a guest physical address in the G-stage table of a level (11 bits wide at the root). */
+export const gstageIndex = (address: Gpa, level: number): number =>
+  Math.floor(address / levelSize(level)) % (level === ROOT_LEVEL ? GSTAGE_ROOT_ENTRIES : TABLE_ENTRIES)
+
+/** Entry that points to the next table in frame `table`. */
+export const pteTable = (table: Pfn): number => table * 2 ** PTE_PPN_SHIFT + Pte.V
+/**
+ * Leaf for frame `frame` with the given R/W/X bits. U is set (G-stage accesses count as user accesses) and
+ * A and D are preset, since no walker updates them at the G stage (D only where W is set).
+ */
+export const gstageLeaf = (frame: Pfn, permission: number): number =>
+  frame * 2 ** PTE_PPN_SHIFT + (permission | Pte.V | Pte.U | Pte.A | (permission & Pte.W ? Pte.D : 0))
+
+/** Frame number of an entry that points into host memory. */
+export const ptePfn = (entry: number): Pfn => Math.floor(entry / 2 ** PTE_PPN_SHIFT) as Pfn
+/** True for a valid entry that maps memory, false for a pointer to a table (or an invalid entry). */
+export const isLeaf = (entry: number): boolean =>
+  (entry & Pte.V) !== 0 && (entry & (Pte.R | Pte.W | Pte.X)) !== 0
