@@ -1,0 +1,58 @@
+// What each segment of the band is: memslot, device or hole, beside it and always in sight while it is.
+
+import { bytes, hex } from '../app/format.ts'
+import type { Axis, Segment, Window } from './axis.ts'
+import { slotFlags } from './slot-flags.ts'
+
+const MIN_HEIGHT = 13
+
+const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
+  const { slot, file } = segment.maps
+  return (
+    <>
+      <strong>Slot {slot.id}</strong>
+      <span>{bytes(segment.size)}</span>
+      <span>{slotFlags(slot.flags).join(' ') || 'no flags'}</span>
+      {file && (
+        <>
+          <span className="card-key">private half</span>
+          <span>
+            guest_memfd {file.file.ino} + {hex(slot.fileIndex * 4096)}
+          </span>
+        </>
+      )}
+      <span className="card-key">shared half</span>
+      <span>{hex(slot.userspaceAddr)}</span>
+    </>
+  )
+}
+
+export const SegmentCards = ({ axis, shown, height }: { axis: Axis; shown: Window; height: number }) => {
+  const perUnit = height / (shown.to - shown.from)
+  return (
+    <div className="cards">
+      {axis.segments.map((segment) => {
+        const top = Math.max(0, (segment.at - shown.from) * perUnit)
+        const bottom = Math.min(height, (segment.at + segment.length - shown.from) * perUnit)
+        if (bottom - top < MIN_HEIGHT) return null
+        return (
+          <div
+            key={segment.base}
+            className="card"
+            data-kind={segment.kind}
+            data-testid={segment.kind === 'slot' ? `slot-${segment.maps.slot.id}` : undefined}
+            style={{ top, height: bottom - top }}
+          >
+            {segment.kind === 'slot' ? (
+              <SlotCard segment={segment} />
+            ) : segment.kind === 'mmio' ? (
+              <span>{segment.device.name}</span>
+            ) : (
+              <span className="muted">hole, {bytes(segment.size)}</span>
+            )}
+          </div>
+        )
+      })}
+    </div>
+  )
+}

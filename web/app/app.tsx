@@ -1,0 +1,34 @@
+// The whole page: the states in which there is no machine, else toolbar, workspace and status bar.
+
+import { NotIsolated, NoWebGl } from './barriers.tsx'
+import { GuestDrop } from './guest-drop.tsx'
+import { useHotkeys } from './hotkeys.ts'
+import { Notices } from './notices.tsx'
+import { usePage } from './page.ts'
+import { Palette } from './palette.tsx'
+import { SessionBanner } from './session-banner.tsx'
+import { StatusBar } from './status-bar.tsx'
+import { Toolbar } from './toolbar.tsx'
+import { Workspace } from './workspace.tsx'
+
+const Live = () => {
+  useHotkeys()
+  return (
+    <div className="app">
+      <Toolbar />
+      <SessionBanner />
+      <Workspace />
+      <StatusBar />
+      <Notices />
+      <Palette />
+      <GuestDrop />
+    </div>
+  )
+}
+
+export const App = () => {
+  const { environment } = usePage()
+  if (!environment.isolated) return <NotIsolated />
+  if (!environment.webgl2) return <NoWebGl />
+  return <Live />
+}

@@ -1,0 +1,80 @@
+// The page's services, made once and handed down by React's context; hooks to reach them.
+
+import { createContext, use, useEffect, useRef, useState } from 'react'
+import { useStore } from 'zustand'
+import { type Environment, readEnvironment } from './environment.ts'
+import { type Drawer, FrameScheduler } from './frame-scheduler.ts'
+import { createPageStore, type PageState, type Store } from './store.ts'
+import { type Machine, Supervisor } from './supervisor.ts'
+import { Theme } from './theme.ts'
+
+export interface Page {
+  readonly environment: Environment
+  readonly store: Store
+  readonly scheduler: FrameScheduler
+  readonly supervisor: Supervisor
+  readonly theme: Theme
+  start(): void
+}
+
+export const createPage = (spawn: () => Worker): Page => {
+  const store = createPageStore()
+  const scheduler = new FrameScheduler()
+  const supervisor = new Supervisor(store, scheduler, spawn)
+  const environment = readEnvironment()
+  return {
+    environment,
+    store,
+    scheduler,
+    supervisor,
+    theme: new Theme(store, scheduler),
+    start() {
+      if (!environment.isolated) return
+      scheduler.start()
+      void supervisor.boot()
+    },
+  }
+}
+
+export const PageContext = createContext<Page | null>(null)
+
+export const usePage = (): Page => {
+  const page = use(PageContext)
+  if (!page) throw new Error('usePage() outside the page')
+  return page
+}
+
+export const usePageState = <T>(selector: (state: PageState) => T): T => useStore(usePage().store, selector)
+
+/** The live machine; re-renders when another one takes its place. */
+export const useMachine = (): Machine | null => {
+  const { supervisor } = usePage()
+  usePageState((state) => state.session)
+  return supervisor.machine
+}
+
+/** Calls `draw` in every frame's drawing half while the component is mounted. */
+export const useDrawer = (draw: Drawer): void => {
+  const { scheduler } = usePage()
+  const latest = useRef(draw)
+  useEffect(() => {
+    latest.current = draw
+    scheduler.invalidate()
+  })
+  useEffect(() => scheduler.addDrawer((frame) => latest.current(frame)), [scheduler])
+}
+
+/** Re-renders when the shared tables changed, at most every `ms` milliseconds, and once more when they rest. */
+export const useSampled = (ms: number): number => {
+  const [tick, setTick] = useState(0)
+  const state = useRef({ at: 0, due: false })
+  useDrawer(({ now, changed }) => {
+    const s = state.current
+    s.due ||= changed
+    if (!s.due || now - s.at < ms) return
+    s.at = now
+    s.due = false
+    setTick((t) => t + 1)
+  })
+  return tick
+}

@@ -1,0 +1,114 @@
+// The page's state: session, run state, selection, layout. Nothing here changes at frame rate.
+
+import { createStore, type StoreApi } from 'zustand/vanilla'
+import type { ConversionPolicy, MachineNotice, StopReason } from '../../core/machine/api.ts'
+import type { PageRef } from '../model/chain.ts'
+
+/** Where the page is on its way to a live machine. */
+export type Session =
+  | { readonly phase: 'starting'; readonly step: string }
+  | { readonly phase: 'live' }
+  /** The machine could not be made; `smaller` is a configuration that may work. */
+  | { readonly phase: 'failed'; readonly message: string; readonly smaller: Settings | null }
+  /** The hypervisor worker died: the maps stand still. */
+  | { readonly phase: 'dead'; readonly cause: string }
+
+/** What the person chose to build the machine from. */
+export interface Settings {
+  readonly vcpus: number
+  readonly ramMiB: number
+}
+
+export interface Guest {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
+export interface Notice extends MachineNotice {
+  readonly id: number
+}
+
+export const paneIds = ['address-space', 'folios', 'inspector', 'console', 'activity'] as const
+export type PaneId = (typeof paneIds)[number]
+
+export type ActivityTab = 'conversions' | 'events' | 'host'
+export type FolioTab = 'halves' | 'frames'
+export type ThemeChoice = 'system' | 'light' | 'dark'
+
+export interface PageState {
+  readonly session: Session
+  /** MachineState. */
+  readonly run: number
+  readonly stop: StopReason | null
+  readonly settings: Settings
+  /** A guest of the person's own; null: the built-in monitor. */
+  readonly guest: Guest | null
+  readonly policy: ConversionPolicy
+  /** Milliseconds a kernel step takes; 0: full speed. */
+  readonly slowMs: number
+  readonly selection: PageRef | null
+  readonly hover: PageRef | null
+  readonly notices: readonly Notice[]
+  readonly paletteOpen: boolean
+  readonly theme: ThemeChoice
+  readonly activityTab: ActivityTab
+  readonly folioTab: FolioTab
+  /** The maps as tables. */
+  readonly tables: boolean
+  /** xterm's screen reader mode. */
+  readonly screenReader: boolean
+}
+
+export type Store = StoreApi<PageState>
+
+const STORAGE_KEY = 'gmemscope'
+/** Bump when a remembered field changes its meaning; older states are then dropped. */
+const STORAGE_VERSION = 1
+
+type Remembered = Pick<PageState, 'settings' | 'theme' | 'tables' | 'screenReader'>
+
+const defaults: Remembered = {
+  settings: { vcpus: 2, ramMiB: 128 },
+  theme: 'system',
+  tables: false,
+  screenReader: false,
+}
+
+const recall = (): Remembered => {
+  try {
+    const saved = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? 'null')
+    return saved?.version === STORAGE_VERSION ? { ...defaults, ...saved.state } : defaults
+  } catch {
+    // Storage is refused or its contents are broken: the defaults are as good as any.
+    return defaults
+  }
+}
+
+const remember = ({ settings, theme, tables, screenReader }: PageState): void => {
+  try {
+    const state: Remembered = { settings, theme, tables, screenReader }
+    localStorage.setItem(STORAGE_KEY, JSON.stringify({ version: STORAGE_VERSION, state }))
+  } catch {
+    // Without storage the page simply forgets.
+  }
+}
+
+export const createPageStore = (): Store => {
+  const store = createStore<PageState>(() => ({
+    ...recall(),
+    session: { phase: 'starting', step: 'Loading the page' },
+    run: 0,
+    stop: null,
+    guest: null,
+    policy: 'accept',
+    slowMs: 0,
+    selection: null,
+    hover: null,
+    notices: [],
+    paletteOpen: false,
+    activityTab: 'conversions',
+    folioTab: 'halves',
+  }))
+  store.subscribe(remember)
+  return store
+}

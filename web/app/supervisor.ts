@@ -1,0 +1,234 @@
+// The supervisor: starts the hypervisor worker, builds machines in it, watches its heartbeat, restarts it.
+//
+// Owns what lives longer than a React render: the worker, the view of its memory, the sampler and the event log.
+
+import {
+  type MachineConfig,
+  type MachineNotice,
+  MachineState,
+  type TaskMode,
+} from '../../core/machine/api.ts'
+import { Header, MachineView } from '../../core/machine/view.ts'
+import { EventLog } from '../model/event-log.ts'
+import { Sampler } from '../model/sampler.ts'
+import type { FrameScheduler } from './frame-scheduler.ts'
+import { connect, type Hypervisor, HypervisorGone } from './rpc.ts'
+import type { Guest, Settings, Store } from './store.ts'
+
+/** The heart beats at least every 100 ms; standing still this long means that the worker is dead. */
+const HEARTBEAT_LIMIT_MS = 1_500
+/** A pause of the page itself (a hidden tab, a breakpoint) must not look like the worker's death. */
+const OWN_PAUSE_MS = 400
+const MIB = 2 ** 20
+const MAX_NOTICES = 4
+/** Notices that ask for nothing go by themselves. */
+const INFO_MS = 8_000
+const MONITOR_URL = new URL('guests/monitor.elf', document.baseURI)
+
+/** What lives with one machine. */
+export interface Machine {
+  readonly view: MachineView
+  readonly sampler: Sampler
+  readonly log: EventLog
+}
+
+export const spawnWorker = (): Worker =>
+  new Worker(new URL('../../worker/hypervisor.worker.ts', import.meta.url), {
+    type: 'module',
+    name: 'hypervisor',
+  })
+
+/** Host memory for a machine: both halves of its RAM may be allocated at once, and the host needs room. */
+export const hostBytesFor = ({ ramMiB }: Settings): number => Math.max(512, ramMiB * 2 + 256) * MIB
+
+export class Supervisor {
+  machine: Machine | null = null
+  readonly #store: Store
+  readonly #scheduler: FrameScheduler
+  readonly #spawn: () => Worker
+  #hypervisor: Hypervisor | null = null
+  #monitor: Uint8Array | null = null
+  #beat = 0
+  #beatAt = 0
+  #notice = 0
+  /** Counts boots, so that a late answer to an earlier one is dropped. */
+  #boot = 0
+
+  constructor(store: Store, scheduler: FrameScheduler, spawn: () => Worker) {
+    this.#store = store
+    this.#scheduler = scheduler
+    this.#spawn = spawn
+    scheduler.addReader((now, elapsed) => this.#read(now, elapsed))
+  }
+
+  /** The hypervisor's API; throws when there is no live worker. */
+  get api(): Hypervisor['api'] {
+    if (!this.#hypervisor) throw new HypervisorGone('it has not been started')
+    return this.#hypervisor.api
+  }
+
+  /** A new worker and a new machine from the settings, run at once. */
+  async boot(): Promise<void> {
+    const boot = ++this.#boot
+    const { settings, guest } = this.#store.getState()
+    this.#end('replaced by a new machine')
+    this.#store.setState({ run: MachineState.empty, stop: null, notices: [], slowMs: 0, policy: 'accept' })
+    try {
+      this.#step('Loading the guest')
+      const kernel = guest?.bytes ?? (await this.#loadMonitor())
+      if (boot !== this.#boot) return
+      this.#step('Starting the hypervisor')
+      const hypervisor = connect(this.#spawn(), (message) => {
+        if (boot === this.#boot) this.#died(message)
+      })
+      this.#hypervisor = hypervisor
+      this.#step(`Building a machine with ${settings.ramMiB} MiB of guest memory`)
+      const memory = await hypervisor.api.create(this.#config(settings, kernel), {
+        notice: (notice) => this.notify(notice),
+        stopped: (stop) => {
+          if (boot === this.#boot) this.#store.setState({ stop })
+        },
+      })
+      if (boot !== this.#boot) return
+      const view = new MachineView(memory)
+      this.machine = { view, sampler: new Sampler(view), log: new EventLog(view) }
+      this.#beatAt = performance.now()
+      this.#store.setState({ session: { phase: 'live' }, selection: null, hover: null })
+      await hypervisor.api.run()
+    } catch (error) {
+      if (boot !== this.#boot || error instanceof HypervisorGone) return
+      this.#failed(error, guest, settings)
+    }
+  }
+
+  async run(): Promise<void> {
+    if (this.#store.getState().run === MachineState.off) return this.reset()
+    await this.api.run()
+  }
+
+  pause(): Promise<void> {
+    return this.api.pause()
+  }
+
+  /** The same machine from power-on; a dead hypervisor gets a new worker. */
+  async reset(): Promise<void> {
+    if (this.#store.getState().session.phase !== 'live') return this.boot()
+    this.#store.setState({ stop: null, notices: [] })
+    await this.api.reset()
+    await this.api.run()
+  }
+
+  async setSlow(slowMs: number): Promise<void> {
+    const mode: TaskMode = slowMs > 0 ? { kind: 'slow', stepMs: slowMs } : { kind: 'run' }
+    await this.api.setTaskMode(mode)
+    this.#store.setState({ slowMs })
+  }
+
+  async setPolicy(policy: 'accept' | 'refuse'): Promise<void> {
+    await this.api.setPolicy(policy)
+    this.#store.setState({ policy })
+  }
+
+  /** New settings mean a new machine. */
+  async rebuild(change: Partial<Settings>): Promise<void> {
+    this.#store.setState(({ settings }) => ({ settings: { ...settings, ...change } }))
+    await this.boot()
+  }
+
+  async bootGuest(guest: Guest | null): Promise<void> {
+    this.#store.setState({ guest })
+    await this.boot()
+  }
+
+  /** Ends the hypervisor worker without a word to it, as a crash would. */
+  crash(): void {
+    this.#hypervisor?.terminate('terminated for the crash test')
+  }
+
+  notify(notice: MachineNotice): void {
+    const entry = { ...notice, id: ++this.#notice }
+    this.#store.setState(({ notices }) => ({ notices: [...notices, entry].slice(-MAX_NOTICES) }))
+    if (notice.severity === 'info') setTimeout(() => this.dismiss(entry.id), INFO_MS)
+  }
+
+  dismiss(id: number): void {
+    this.#store.setState(({ notices }) => ({ notices: notices.filter((notice) => notice.id !== id) }))
+  }
+
+  #config(settings: Settings, kernel: Uint8Array): MachineConfig {
+    return {
+      hostBytes: hostBytesFor(settings),
+      ramBytes: settings.ramMiB * MIB,
+      vcpus: settings.vcpus,
+      kernel,
+      append: '',
+      private: true,
+    }
+  }
+
+  async #loadMonitor(): Promise<Uint8Array> {
+    if (this.#monitor) return this.#monitor
+    const response = await fetch(MONITOR_URL)
+    if (!response.ok) {
+      throw new Error(`the guest monitor could not be loaded: ${MONITOR_URL} answered ${response.status}`)
+    }
+    this.#monitor = new Uint8Array(await response.arrayBuffer())
+    return this.#monitor
+  }
+
+  #step(step: string): void {
+    this.#store.setState({ session: { phase: 'starting', step } })
+  }
+
+  #failed(error: unknown, guest: Guest | null, settings: Settings): void {
+    const message = error instanceof Error ? error.message : String(error)
+    const ramMiB = settings.ramMiB / 2
+    const refused = /memory/i.test(message) && ramMiB >= 32 && !guest
+    this.#store.setState({
+      session: { phase: 'failed', message, smaller: refused ? { ...settings, ramMiB } : null },
+    })
+    this.#end('the machine could not be made')
+  }
+
+  #died(cause: string): void {
+    if (this.#store.getState().session.phase === 'starting') {
+      this.#store.setState({
+        session: { phase: 'failed', message: `The hypervisor worker failed: ${cause}`, smaller: null },
+      })
+      return
+    }
+    this.#hypervisor?.terminate(cause)
+    this.#hypervisor = null
+    this.#store.setState({ session: { phase: 'dead', cause } })
+  }
+
+  #end(cause: string): void {
+    this.#hypervisor?.terminate(cause)
+    this.#hypervisor = null
+    this.machine = null
+  }
+
+  /** The frame's reading half: run state, heartbeat, tables, traces. */
+  #read(now: number, elapsed: number): boolean {
+    const { machine } = this
+    if (!machine) return false
+    const { session, run } = this.#store.getState()
+    const { view, sampler, log } = machine
+    if (session.phase === 'live') {
+      const beat = view.header(Header.HEARTBEAT)
+      if (beat !== this.#beat || elapsed > OWN_PAUSE_MS) {
+        this.#beat = beat
+        this.#beatAt = now
+      } else if (now - this.#beatAt > HEARTBEAT_LIMIT_MS) {
+        this.#died(`no heartbeat for ${((now - this.#beatAt) / 1_000).toFixed(1)} s`)
+      }
+      const state = view.header(Header.MACHINE_STATE)
+      if (state !== run) this.#store.setState({ run: state })
+    }
+    const moved = sampler.sample()
+    const traced = log.read()
+    const lit = sampler.fade(elapsed)
+    if (lit) this.#scheduler.invalidate()
+    return moved || traced || lit
+  }
+}

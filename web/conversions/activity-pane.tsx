@@ -1,0 +1,40 @@
+// The activity pane: conversions, kernel events and the host panel, one at a time.
+
+import { usePage, usePageState } from '../app/page.ts'
+import { Pane, Tabs } from '../app/pane.tsx'
+import { HostPanel } from '../host-panel/host-panel.tsx'
+import { ConversionList } from './conversion-list.tsx'
+import { EventList } from './event-list.tsx'
+import { StepLine } from './step-line.tsx'
+import './conversions.css'
+
+const TABS = [
+  { id: 'conversions', title: 'Conversions' },
+  { id: 'events', title: 'Kernel events' },
+  { id: 'host', title: 'Host panel' },
+] as const
+
+export const ActivityPane = () => {
+  const { store } = usePage()
+  const tab = usePageState((state) => state.activityTab)
+  const slowMs = usePageState((state) => state.slowMs)
+  return (
+    <Pane
+      id="activity"
+      title="Activity"
+      tools={
+        <Tabs
+          label="Activity"
+          tabs={TABS}
+          active={tab}
+          onChange={(activityTab) => store.setState({ activityTab })}
+        />
+      }
+    >
+      {slowMs > 0 && <StepLine />}
+      {tab === 'conversions' && <ConversionList />}
+      {tab === 'events' && <EventList />}
+      {tab === 'host' && <HostPanel />}
+    </Pane>
+  )
+}

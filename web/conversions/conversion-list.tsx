@@ -1,0 +1,85 @@
+// The conversions: who asked, what range, from what to what, what KVM did and how long it took; newest first.
+
+import { errnoName } from '../../core/base/errno.ts'
+import { PAGE_SIZE } from '../../core/base/units.ts'
+import { duration, hex, pages } from '../app/format.ts'
+import { useMachine, usePage, useSampled } from '../app/page.ts'
+import { ScrollArea } from '../app/scroll-area.tsx'
+import type { Conversion } from '../model/event-log.ts'
+
+const REFRESH_MS = 120
+const SHOWN = 200
+/** KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+const PRIVATE = 1 << 3
+
+const Half = ({ attributes }: { attributes: number | null }) =>
+  attributes === null ? (
+    <span className="muted">–</span>
+  ) : (
+    <span className="half" data-half={attributes & PRIVATE ? 'private' : 'shared'}>
+      {attributes & PRIVATE ? 'private' : 'shared'}
+    </span>
+  )
+
+const outcome = ({ ns, errno, zapped }: Conversion): string => {
+  if (errno) return `refused: ${errnoName(errno)}`
+  if (ns === null) return 'under way'
+  return zapped ? `zapped ${zapped}` : 'nothing mapped'
+}
+
+export const ConversionList = () => {
+  const { store } = usePage()
+  const machine = useMachine()
+  useSampled(REFRESH_MS)
+  const conversions = machine?.log.conversions ?? []
+  if (!conversions.length) {
+    return (
+      <div className="empty" data-testid="conversions">
+        <p>No conversions yet.</p>
+        <p className="muted">
+          Type <code>share +0 4</code> on the console: the guest asks, and its pages change state.
+        </p>
+      </div>
+    )
+  }
+  const newest = conversions.slice(-SHOWN).reverse()
+  return (
+    <ScrollArea label="Conversions" className="table-scroll" testId="conversions">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Asked by</th>
+            <th scope="col">Range</th>
+            <th scope="col">Change</th>
+            <th scope="col">KVM</th>
+            <th scope="col" className="number">
+              Took
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {newest.map((conversion) => (
+            <tr key={conversion.id} data-testid="conversion" data-errno={conversion.errno}>
+              <td>{conversion.asker}</td>
+              <td>
+                <button
+                  type="button"
+                  className="link"
+                  onClick={() => store.setState({ selection: { gfn: conversion.start } })}
+                >
+                  {hex(conversion.start * PAGE_SIZE)}
+                </button>{' '}
+                <span className="muted">{pages(conversion.end - conversion.start)}</span>
+              </td>
+              <td className="change">
+                <Half attributes={conversion.from} /> → <Half attributes={conversion.to} />
+              </td>
+              <td data-fault={conversion.errno !== 0}>{outcome(conversion)}</td>
+              <td className="number">{conversion.ns === null ? '…' : duration(conversion.ns)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </ScrollArea>
+  )
+}

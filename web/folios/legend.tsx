@@ -1,0 +1,32 @@
+// The legend: what the maps' colours and marks mean, drawn with the same variables as the maps.
+
+const ENTRIES = [
+  ['absent', 'Absent'],
+  ['allocated', 'Allocated'],
+  ['uptodate', 'Up to date'],
+  ['stage2', 'In stage 2'],
+  ['host-mapped', 'Host-mapped'],
+  ['aside', 'Not in use'],
+  ['locked', 'Locked'],
+] as const
+
+export const Legend = ({ frames }: { frames: boolean }) => (
+  <ul className="legend" aria-label="Legend">
+    <li>
+      <i className="swatch" data-half="private" data-state="stage2" /> Private
+    </li>
+    <li>
+      <i className="swatch" data-half="shared" data-state="stage2" /> Shared
+    </li>
+    {ENTRIES.map(([state, name]) => (
+      <li key={state}>
+        <i className="swatch" data-half="private" data-state={state} /> {name}
+      </li>
+    ))}
+    {frames && (
+      <li>
+        <i className="swatch" data-state="kernel" /> Host kernel
+      </li>
+    )}
+  </ul>
+)

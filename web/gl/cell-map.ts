@@ -1,0 +1,146 @@
+// Draws a folio map: one cell a page, in one draw call, from two byte textures (state, recent change).
+
+import type { PageMap } from '../model/page-map.ts'
+import { Cell } from '../model/page-state.ts'
+import type { MapColours } from './colours.ts'
+import { ByteTexture, keepPipeline, type Pipeline } from './context.ts'
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+precision highp int;
+precision highp usampler2D;
+uniform usampler2D states;
+uniform usampler2D flashes;
+uniform float height;      // of the canvas, device pixels
+uniform vec2 origin;       // of cell 0, device pixels from the top left
+uniform float size;        // of a cell, device pixels
+uniform int columns;
+uniform int total;
+uniform vec3 ground, absent, privateHue, sharedHue, kernelHue, ink;
+out vec4 colour;
+
+int indexAt(vec2 point) {
+  vec2 cell = floor(point / size);
+  if (cell.x < 0.0 || cell.y < 0.0 || int(cell.x) >= columns) return -1;
+  int at = int(cell.y) * columns + int(cell.x);
+  return at < total ? at : -1;
+}
+ivec2 texel(int at) { return ivec2(at & 1023, at >> 10); }
+// What a state counts for when several cells fall on one pixel: the rarer one wins.
+uint rank(uint s) {
+  return (s & ${Cell.allocated}u) * 8u + ((s & ${Cell.stage2}u) >> 2) * 4u + ((s & ${Cell.uptodate}u) >> 1) * 2u
+    + ((s & ${Cell.locked}u) >> 5);
+}
+
+void main() {
+  vec2 point = vec2(gl_FragCoord.x, height - gl_FragCoord.y) - origin;
+  int at = indexAt(point);
+  if (at < 0) { colour = vec4(ground, 1.0); return; }
+  uint state = texelFetch(states, texel(at), 0).r;
+  float flash = float(texelFetch(flashes, texel(at), 0).r) / 255.0;
+  if (size < 1.0) {
+    // Several cells a pixel: the pixel shows the most that any of them has.
+    int across = int(ceil(1.0 / size));
+    for (int dy = 0; dy < 4; dy++) for (int dx = 0; dx < 4; dx++) {
+      if (dx >= across || dy >= across) continue;
+      int other = indexAt(point + vec2(float(dx), float(dy)) * size);
+      if (other < 0) continue;
+      uint s = texelFetch(states, texel(other), 0).r;
+      if (rank(s) > rank(state)) state = s;
+      flash = max(flash, float(texelFetch(flashes, texel(other), 0).r) / 255.0);
+    }
+  }
+  vec2 within = fract(point / size) * size;
+  float diagonal = mod(gl_FragCoord.x + gl_FragCoord.y, 6.0);
+  vec3 hue = (state & ${Cell.private}u) != 0u ? privateHue : sharedHue;
+  vec3 c = absent;
+  if ((state & ${Cell.kernel}u) != 0u) c = kernelHue;
+  else if ((state & ${Cell.allocated}u) != 0u) {
+    float strength = (state & ${Cell.stage2}u) != 0u ? 1.0 : (state & ${Cell.uptodate}u) != 0u ? 0.62 : 0.3;
+    c = mix(absent, hue, strength);
+    // Shared storage is striped as well as orange.
+    if (size >= 7.0 && (state & ${Cell.private}u) == 0u && diagonal < 2.0) c = mix(c, ground, size < 60.0 ? 0.28 : 0.14);
+    // Storage the guest does not use now fades into the ground.
+    if ((state & ${Cell.aside}u) != 0u) c = mix(c, ground, mod(floor(gl_FragCoord.x) + floor(gl_FragCoord.y), 2.0) < 1.0 ? 0.75 : 0.3);
+    // A host mapping is a dot in the cell; cells that carry text say it instead.
+    if (size >= 10.0 && size < 60.0 && (state & ${Cell.hostMapped}u) != 0u) {
+      vec2 off = abs(within - size * 0.5);
+      if (max(off.x, off.y) < max(1.0, size * 0.12)) c = ground;
+    }
+  } else if ((state & ${Cell.aside}u) != 0u) {
+    c = mix(absent, ground, 0.7);
+  }
+  c = mix(c, ink, flash * 0.7);
+  if (size >= 5.0) {
+    float gap = size >= 24.0 ? 2.0 : 1.0;
+    if (within.x >= size - gap || within.y >= size - gap) c = ground;
+    else if ((state & ${Cell.locked}u) != 0u) {
+      float edge = max(1.0, size * 0.14);
+      if (within.x < edge || within.y < edge || within.x >= size - gap - edge || within.y >= size - gap - edge) c = ink;
+    }
+  } else if ((state & ${Cell.locked}u) != 0u) c = ink;
+  colour = vec4(c, 1.0);
+}`
+
+/** Where the cells lie on the canvas, in CSS pixels. */
+export interface CellView {
+  readonly x: number
+  readonly y: number
+  /** Side of a cell. */
+  readonly size: number
+  readonly columns: number
+}
+
+export class CellMapRenderer {
+  readonly #canvas: HTMLCanvasElement
+  readonly #release: () => void
+  #pipeline: Pipeline | null = null
+  #states: ByteTexture | null = null
+  #flashes: ByteTexture | null = null
+  #uploaded: PageMap | null = null
+  #version = -1
+
+  constructor(canvas: HTMLCanvasElement, restored: () => void) {
+    this.#canvas = canvas
+    this.#release = keepPipeline(canvas, FRAGMENT, (pipeline) => {
+      this.#pipeline = pipeline
+      this.#uploaded = null
+      if (!pipeline) return
+      this.#states = new ByteTexture(pipeline.gl, 0)
+      this.#flashes = new ByteTexture(pipeline.gl, 1)
+      pipeline.gl.uniform1i(pipeline.uniform('states'), 0)
+      pipeline.gl.uniform1i(pipeline.uniform('flashes'), 1)
+      restored()
+    })
+  }
+
+  draw(map: PageMap, view: CellView, colours: MapColours): void {
+    const pipeline = this.#pipeline
+    if (!pipeline) return
+    const { gl, uniform } = pipeline
+    if (this.#uploaded !== map || this.#version !== map.version) {
+      this.#states?.upload(map.states)
+      this.#flashes?.upload(map.flashes)
+      this.#uploaded = map
+      this.#version = map.version
+    }
+    const ratio = window.devicePixelRatio || 1
+    gl.viewport(0, 0, this.#canvas.width, this.#canvas.height)
+    gl.uniform1f(uniform('height'), this.#canvas.height)
+    gl.uniform2f(uniform('origin'), Math.round(view.x * ratio), Math.round(view.y * ratio))
+    gl.uniform1f(uniform('size'), view.size * ratio)
+    gl.uniform1i(uniform('columns'), view.columns)
+    gl.uniform1i(uniform('total'), map.count)
+    gl.uniform3fv(uniform('ground'), colours.ground)
+    gl.uniform3fv(uniform('absent'), colours.absent)
+    gl.uniform3fv(uniform('privateHue'), colours.private)
+    gl.uniform3fv(uniform('sharedHue'), colours.shared)
+    gl.uniform3fv(uniform('kernelHue'), colours.kernel)
+    gl.uniform3fv(uniform('ink'), colours.ink)
+    gl.drawArrays(gl.TRIANGLES, 0, 3)
+  }
+
+  dispose(): void {
+    this.#release()
+  }
+}

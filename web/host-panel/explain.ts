@@ -1,0 +1,51 @@
+// One line on why a call of the host process failed.
+
+import type { HostResult } from '../../core/machine/api.ts'
+
+export type HostCall = 'read' | 'write' | 'convert' | 'punch' | 'allocate'
+
+const byCall: Readonly<Record<HostCall, Readonly<Record<string, string>>>> = {
+  read: {},
+  write: {},
+  convert: {
+    EINVAL:
+      'KVM_SET_MEMORY_ATTRIBUTES wants a page-aligned, non-empty range and attributes that this VM has.',
+    ENOMEM: 'No memory for the attribute tracking.',
+  },
+  punch: {
+    EINVAL:
+      'fallocate wants an offset that is not negative and a length above zero; guest_memfd wants both page-aligned.',
+    EOPNOTSUPP: 'guest_memfd punches holes with KEEP_SIZE only.',
+    ENODEV: 'No guest_memfd stands behind this address.',
+  },
+  allocate: {
+    EINVAL: 'The range is not page-aligned or reaches beyond the file.',
+    ENOMEM: 'The host has no free frames left.',
+    ENODEV: 'No guest_memfd stands behind this address.',
+  },
+}
+
+const common: Readonly<Record<string, string>> = {
+  EFAULT: 'The address is not mapped in the VMM process.',
+  ENOMEM: 'The host is out of memory.',
+  EINTR: 'A signal interrupted the call.',
+}
+
+const signals: Readonly<Record<string, string>> = {
+  'SIGSEGV SEGV_MAPERR': 'Nothing is mapped at that address of the VMM process.',
+  'SIGSEGV SEGV_ACCERR': 'The mapping is there but does not allow the access.',
+  'SIGBUS BUS_ADRERR':
+    'The mapping is there but no page may come: the guest page is private, or it lies beyond the file’s end.',
+  'SIGBUS BUS_MCEERR_AR': 'The memory is poisoned.',
+}
+
+/** Why `call` came to `result`, in a line; empty when it succeeded or there is nothing to add. */
+export const explain = (call: HostCall, result: HostResult<unknown>): string => {
+  if (result.kind === 'errno') return byCall[call][result.errno] ?? common[result.errno] ?? ''
+  if (result.kind === 'signal') return signals[`${result.signal} ${result.code}`] ?? ''
+  return ''
+}
+
+/** A failed result as Linux names it: `EINVAL`, `SIGBUS (BUS_ADRERR)`. */
+export const failureName = (result: HostResult<unknown>): string =>
+  result.kind === 'errno' ? result.errno : result.kind === 'signal' ? `${result.signal} (${result.code})` : ''

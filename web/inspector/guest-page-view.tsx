@@ -1,0 +1,164 @@
+// A guest page: its chain, its state, its folio, its walks and its bytes.
+
+import { PAGE_SIZE, pfn as toPfn } from '../../core/base/units.ts'
+import type { PageInspection } from '../../core/machine/api.ts'
+import { slotFlags } from '../address-space/slot-flags.ts'
+import { hex } from '../app/format.ts'
+import type { Machine } from '../app/supervisor.ts'
+import { explain, failureName } from '../host-panel/explain.ts'
+import type { Chain } from '../model/chain.ts'
+import { Field, Section, Walk } from './field.tsx'
+import { folioFacts } from './folio-facts.ts'
+import { hexdump } from './hexdump.ts'
+import { useInspection } from './use-inspection.ts'
+
+const half = (isPrivate: boolean): 'private' | 'shared' => (isPrivate ? 'private' : 'shared')
+
+const HalfTag = ({ isPrivate }: { isPrivate: boolean }) => (
+  <span className="half" data-half={half(isPrivate)}>
+    {half(isPrivate)}
+  </span>
+)
+
+const Link = ({ name, id, value, lit }: { name: string; id: string; value: string; lit: boolean }) => (
+  <li className="link-row" data-lit={lit}>
+    <span className="muted">{name}</span>
+    <span className="mono" data-field={id}>
+      {value}
+    </span>
+  </li>
+)
+
+/** gfn, slot, then both halves: the one that the attribute picks is lit. */
+const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
+  const { slot, attributePrivate, file, fileIndex, gmemPfn, hostPfn, page } = chain
+  const folio = (frame: number): string => (frame < 0 ? 'no folio' : `pfn ${hex(frame)}`)
+  return (
+    <ol className="chain" aria-label="Chain">
+      <Link name="Guest page" id="gfn" value={`gfn ${hex(gfn)}`} lit />
+      {slot && <Link name="Memslot" id="slot" value={`slot ${slot.slot.id}, page ${hex(page ?? 0)}`} lit />}
+      {file && fileIndex !== null && (
+        <Link
+          name="Private half"
+          id="gmem"
+          value={`guest_memfd ${file.file.ino} [${hex(fileIndex)}] → ${folio(gmemPfn)}`}
+          lit={attributePrivate}
+        />
+      )}
+      {slot && page !== null && (
+        <Link
+          name="Shared half"
+          id="host"
+          value={`hva ${hex(slot.slot.userspaceAddr + page * PAGE_SIZE)} → ${folio(hostPfn)}`}
+          lit={!attributePrivate}
+        />
+      )}
+    </ol>
+  )
+}
+
+const Bytes = ({ inspection }: { inspection: PageInspection }) => {
+  const { guestBytes, hostBytes } = inspection
+  return (
+    <>
+      <Section title="As the guest sees it">
+        {guestBytes ? (
+          <pre className="dump" data-field="guest-bytes">
+            {hexdump(guestBytes)}
+          </pre>
+        ) : (
+          <p className="muted" data-field="guest-bytes">
+            Its touch would fault: no stage-2 entry yet.
+          </p>
+        )}
+      </Section>
+      <Section title="As the host sees it">
+        {hostBytes.kind === 'ok' ? (
+          <pre className="dump" data-field="host-bytes">
+            {hexdump(hostBytes.value)}
+          </pre>
+        ) : (
+          <p data-field="host-bytes" data-fault="true">
+            <strong>{failureName(hostBytes)}</strong> {explain('read', hostBytes)}
+          </p>
+        )}
+      </Section>
+    </>
+  )
+}
+
+export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain: Chain; gfn: number }) => {
+  const inspection = useInspection(gfn)
+  const frame = chain.pfn
+  const facts = frame >= 0 ? folioFacts(machine.view.folios, toPfn(frame)) : null
+  return (
+    <>
+      <Section title={`Page ${hex(gfn * PAGE_SIZE)}`}>
+        <ChainLinks chain={chain} gfn={gfn} />
+        <dl>
+          {chain.slot ? (
+            <>
+              <Field name="Attribute" id="attribute">
+                <HalfTag isPrivate={inspection?.attributePrivate ?? chain.attributePrivate} />
+              </Field>
+              <Field name="Guest declares" id="declared">
+                {inspection ? <HalfTag isPrivate={inspection.declaredPrivate} /> : '…'}
+              </Field>
+              <Field name="Slot flags" id="slot-flags">
+                {slotFlags(chain.slot.slot.flags).join(' ') || 'none'}
+              </Field>
+            </>
+          ) : (
+            <Field name="Memslot" id="slot">
+              none: an access is an MMIO exit
+            </Field>
+          )}
+          <Field name="Readable by" id="readable-by">
+            {inspection ? inspection.readableBy.join(', ') || 'nobody' : '…'}
+          </Field>
+        </dl>
+      </Section>
+      <Section title="Folio in use">
+        {facts ? (
+          <dl>
+            <Field name="pfn" id="pfn">
+              {hex(frame)}
+            </Field>
+            <Field name="Owner" id="folio-type">
+              {facts.type}
+            </Field>
+            <Field name="Flags" id="folio-flags">
+              {facts.flags}
+            </Field>
+            <Field name="Refcount" id="refcount">
+              {facts.refcount}
+            </Field>
+            <Field name="Mapped by host" id="mapcount">
+              {facts.mapcount}
+            </Field>
+            <Field name="In stage 2" id="guest-mapcount">
+              {facts.guestMapcount}
+            </Field>
+          </dl>
+        ) : (
+          <p className="muted" data-field="pfn">
+            None: nothing is allocated until somebody touches the page.
+          </p>
+        )}
+      </Section>
+      {inspection && (
+        <>
+          <Section title="Stage-2 walk">
+            <Walk steps={inspection.stage2} id="stage2" empty="No table reaches this page." />
+          </Section>
+          {inspection.gmem && (
+            <Section title="guest_memfd’s xarray">
+              <Walk steps={inspection.gmem.path} id="xarray" empty="Nothing is stored at this index." />
+            </Section>
+          )}
+          <Bytes inspection={inspection} />
+        </>
+      )}
+    </>
+  )
+}

@@ -1,0 +1,130 @@
+// The event log: merges the threads' trace rings into one list by time, and pairs up conversions.
+
+import type { MachineView } from '../../core/machine/view.ts'
+import { Asker, traceEventNumber, traceEvents } from '../../core/trace/events.ts'
+import type { TraceRecord } from '../../core/trace/ring.ts'
+
+/** Events kept for the list; the rings keep their own. */
+const KEPT_EVENTS = 4_096
+const KEPT_CONVERSIONS = 1_024
+
+export interface LogEvent {
+  /** Rises by one an event; the list's key. */
+  readonly id: number
+  readonly name: string
+  readonly thread: number
+  /** Microseconds since the machine's epoch. */
+  readonly time: number
+  readonly fields: readonly (readonly [name: string, value: number])[]
+}
+
+/** One change of attributes: who asked, what, and what KVM did for it. */
+export interface Conversion {
+  readonly id: number
+  readonly time: number
+  /** gfns [start, end). */
+  readonly start: number
+  readonly end: number
+  /** Attribute bits before; null when the kernel never got as far. */
+  readonly from: number | null
+  readonly to: number
+  readonly asker: string
+  /** Stage-2 leaves zapped. */
+  readonly zapped: number
+  /** Nanoseconds from the ask to done; null while it is under way. */
+  readonly ns: number | null
+  /** 0, or why it was refused. */
+  readonly errno: number
+}
+
+const CONVERT = traceEventNumber('kvm_gmem_convert')
+const DONE = traceEventNumber('gmemscope_convert_done')
+const STEP = traceEventNumber('gmemscope_task_step')
+const ENTRY = traceEventNumber('kvm_entry')
+const EXIT = traceEventNumber('kvm_exit')
+
+const askers: Readonly<Record<number, string>> = {
+  [Asker.guest]: 'guest',
+  [Asker.vmm]: 'VMM',
+  [Asker.hostPanel]: 'host panel',
+}
+
+export class EventLog {
+  readonly events: LogEvent[] = []
+  readonly conversions: Conversion[] = []
+  /** Records overwritten before the page read them. */
+  lost = 0
+  /** The newest kernel step, in slow motion. */
+  step: LogEvent | null = null
+  version = 0
+  readonly #view: MachineView
+  readonly #next: number[]
+  #ids = 0
+
+  constructor(view: MachineView) {
+    this.#view = view
+    this.#next = view.traces.map(() => 0)
+  }
+
+  /** Reads what the rings gained; true when there was anything. */
+  read(): boolean {
+    const fresh: TraceRecord[] = []
+    this.#view.traces.forEach((ring, thread) => {
+      if (ring.head === this.#next[thread]) return
+      // A ring that starts over belongs to a machine that was reset.
+      if (ring.head < this.#next[thread]) this.#next[thread] = 0
+      const { records, next, lost } = ring.read(this.#next[thread])
+      this.#next[thread] = next
+      this.lost += lost
+      fresh.push(...records)
+    })
+    if (!fresh.length) return false
+    fresh.sort((a, b) => a.time - b.time)
+    for (const record of fresh) this.#add(record)
+    if (this.events.length > 2 * KEPT_EVENTS) this.events.splice(0, this.events.length - KEPT_EVENTS)
+    if (this.conversions.length > 2 * KEPT_CONVERSIONS) {
+      this.conversions.splice(0, this.conversions.length - KEPT_CONVERSIONS)
+    }
+    this.version++
+    return true
+  }
+
+  #add(record: TraceRecord): void {
+    const { event, thread, time, fields } = record
+    // Too many to list; the status bar shows their rate.
+    if (event === ENTRY || event === EXIT) return
+    const row = traceEvents[event]
+    if (!row) return
+    const entry: LogEvent = {
+      id: ++this.#ids,
+      name: row.name,
+      thread,
+      time,
+      fields: row.fields.map((name, i) => [name, fields[i]]),
+    }
+    if (event === STEP) {
+      this.step = entry
+      return
+    }
+    this.events.push(entry)
+    if (event === CONVERT) this.#convert(entry.id, record)
+    else if (event === DONE) this.#done(entry.id, record)
+  }
+
+  #convert(id: number, { time, fields: [start, end, from, to, asker, zapped] }: TraceRecord): void {
+    const who = askers[asker] ?? String(asker)
+    this.conversions.push({ id, time, start, end, from, to, asker: who, zapped, ns: null, errno: 0 })
+  }
+
+  /** Completes the conversion it ends; a refusal has only this event. */
+  #done(id: number, { time, fields: [start, end, to, asker, ns, errno] }: TraceRecord): void {
+    const at = this.conversions.findLastIndex(
+      (c) => c.ns === null && c.start === start && c.end === end && c.to === to,
+    )
+    if (at >= 0) this.conversions[at] = { ...this.conversions[at], ns, errno }
+    else {
+      const who = askers[asker] ?? String(asker)
+      this.conversions.push({ id, time, start, end, from: null, to, asker: who, zapped: 0, ns, errno })
+    }
+  }
+}

@@ -1,0 +1,56 @@
+// The state of one page as one byte: what the maps draw, the table twins say and the legend explains.
+
+/** Bits of a cell of a folio map (a page of a guest_memfd, of host memory, or a host frame). */
+export const Cell = {
+  /** A folio is there. */
+  allocated: 1 << 0,
+  /** Its contents have been initialised (PG_uptodate). */
+  uptodate: 1 << 1,
+  /** A stage-2 leaf maps it: the guest reaches it without an exit. */
+  stage2: 1 << 2,
+  /** A host page-table entry maps it. */
+  hostMapped: 1 << 3,
+  /** The cell's storage is the private half (a guest_memfd). */
+  private: 1 << 4,
+  locked: 1 << 5,
+  /** A frame the host keeps for itself: page tables, these very tables. */
+  kernel: 1 << 6,
+  /** The guest page's attribute picks the other half: this storage is not what the guest uses. */
+  aside: 1 << 7,
+} as const
+
+/** Bits of a guest page (a gfn inside a memslot). */
+export const GuestPage = {
+  /** KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+  private: 1 << 0,
+  /** The guest declares it private. */
+  declared: 1 << 1,
+  /** A stage-2 leaf maps it. */
+  stage2: 1 << 2,
+  /** The half that the attribute picks holds a folio. */
+  backed: 1 << 3,
+} as const
+
+/** True when the guest's declaration and the attribute disagree: its next touch is a memory fault. */
+export const isMismatch = (page: number): boolean =>
+  ((page & GuestPage.private) !== 0) !== ((page & GuestPage.declared) !== 0)
+
+/** The cell in words, for table twins and hover text. */
+export const describeCell = (cell: number): string => {
+  if (cell & Cell.kernel) return 'host kernel'
+  if (!(cell & Cell.allocated)) return cell & Cell.aside ? 'absent, not in use' : 'absent'
+  const words = [cell & Cell.uptodate ? 'up to date' : 'allocated']
+  if (cell & Cell.stage2) words.push('in stage 2')
+  if (cell & Cell.hostMapped) words.push('host-mapped')
+  if (cell & Cell.locked) words.push('locked')
+  if (cell & Cell.aside) words.push('not in use')
+  return words.join(', ')
+}
+
+/** The guest page in words. */
+export const describeGuestPage = (page: number): string => {
+  const words = [page & GuestPage.private ? 'private' : 'shared']
+  if (isMismatch(page)) words.push(`guest declares ${page & GuestPage.declared ? 'private' : 'shared'}`)
+  words.push(page & GuestPage.stage2 ? 'in stage 2' : page & GuestPage.backed ? 'allocated' : 'not allocated')
+  return words.join(', ')
+}

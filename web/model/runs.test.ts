@@ -1,0 +1,27 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { equalRuns } from './runs.ts'
+
+describe('equalRuns', () => {
+  it('tells the same as the bytes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 3 })), (values) => {
+        const { runs, more } = equalRuns(Uint8Array.from(values), Number.POSITIVE_INFINITY)
+        expect(more).toBe(0)
+        expect(runs.flatMap(({ start, end, value }) => new Array(end - start).fill(value))).toEqual(values)
+        // Maximal: neighbours differ.
+        for (let i = 1; i < runs.length; i++) expect(runs[i].value).not.toBe(runs[i - 1].value)
+      }),
+    )
+  })
+
+  it('counts what it leaves out', () => {
+    expect(equalRuns(Uint8Array.of(0, 1, 0, 1), 2)).toEqual({
+      runs: [
+        { start: 0, end: 1, value: 0 },
+        { start: 1, end: 2, value: 1 },
+      ],
+      more: 2,
+    })
+  })
+})

@@ -1,0 +1,232 @@
+// The sampler: reads the shared tables once a frame and lays them out as maps, a byte a page.
+//
+// The only reader of the folio, slot and range tables in the page. It scatters the folio table (one pass over
+// its rows) into the maps of the files and of the host memory behind the slots; panes draw from those.
+
+import { PAGE_SIZE } from '../../core/base/units.ts'
+import {
+  FileKind,
+  type FileRow,
+  type GfnRange,
+  Header,
+  type MachineView,
+  PageType,
+  PG,
+  type SlotRow,
+  VmWord,
+} from '../../core/machine/view.ts'
+import { PageMap } from './page-map.ts'
+import { Cell, GuestPage } from './page-state.ts'
+
+/** A memslot with the maps of its pages: as the guest numbers them, and both halves of its storage. */
+export interface SlotMaps {
+  readonly slot: SlotRow
+  /** By gfn - baseGfn; GuestPage bits. */
+  readonly guest: PageMap
+  /** By page of userspace_addr; Cell bits. */
+  readonly host: PageMap
+  readonly file: FileMaps | null
+}
+
+export interface FileMaps {
+  /** The file's row as it was when first seen. */
+  readonly file: FileRow
+  /** By page index in the file; Cell bits. */
+  readonly pages: PageMap
+}
+
+/** The largest file or slot drawn a page a cell; what lies beyond is left to typed queries. */
+export const MAX_MAP_PAGES = 1 << 20
+
+const sameSlot = (a: SlotRow, b: SlotRow): boolean =>
+  a.id === b.id &&
+  a.flags === b.flags &&
+  a.file === b.file &&
+  a.baseGfn === b.baseGfn &&
+  a.pages === b.pages &&
+  a.userspaceAddr === b.userspaceAddr &&
+  a.fileIndex === b.fileIndex
+
+const VM = 0
+
+export class Sampler {
+  readonly view: MachineView
+  /** By row in the frames of host memory; Cell bits. */
+  readonly frames: PageMap
+  slots: readonly SlotMaps[] = []
+  files: readonly FileMaps[] = []
+  attributes: readonly GfnRange[] = []
+  declared: readonly GfnRange[] = []
+  /** Frames that are not free and not under the layout's own tables. */
+  framesInUse = 0
+  /** Bumped when slots or files came, went or changed shape. */
+  shape = 0
+  /** Bumped at every sample that changed anything. */
+  version = 0
+  #generation = -1
+
+  constructor(view: MachineView) {
+    this.view = view
+    this.frames = new PageMap(view.layout.frames)
+  }
+
+  /** Reads the tables if their generation moved; true when it did. */
+  sample(): boolean {
+    const generation = this.view.header(Header.GENERATION)
+    if (generation === this.#generation) return false
+    this.#generation = generation
+    this.#readShape()
+    this.#readRanges()
+    this.#scatter()
+    this.version++
+    return true
+  }
+
+  /** Fades recent changes; true while frames must go on for it. */
+  fade(ms: number): boolean {
+    let lit = this.frames.fade(ms)
+    for (const { pages } of this.files) lit = pages.fade(ms) || lit
+    for (const { guest, host } of this.slots) {
+      lit = guest.fade(ms) || lit
+      lit = host.fade(ms) || lit
+    }
+    return lit
+  }
+
+  slotOfGfn(gfn: number): SlotMaps | null {
+    return this.slots.find(({ slot }) => gfn >= slot.baseGfn && gfn < slot.baseGfn + slot.pages) ?? null
+  }
+
+  #readShape(): void {
+    const { tables } = this.view
+    const used = tables.vmWord(VM, VmWord.USED) !== 0
+    const files = tables
+      .readFiles()
+      .filter((file) => file.kind === FileKind.gmem && file.size / PAGE_SIZE <= MAX_MAP_PAGES)
+    let changed = false
+    this.files = files.map((file) => {
+      const old = this.files.find((f) => f.file.row === file.row && f.file.ino === file.ino)
+      if (old && old.file.size === file.size) return old
+      changed = true
+      return { file, pages: new PageMap(file.size / PAGE_SIZE) }
+    })
+    const slots = (used ? tables.readSlots(VM) : []).filter((slot) => slot.pages <= MAX_MAP_PAGES)
+    if (slots.length !== this.slots.length) changed = true
+    this.slots = slots.map((slot) => {
+      const file = this.files.find((f) => f.file.row === slot.file) ?? null
+      const old = this.slots.find((s) => sameSlot(s.slot, slot))
+      if (old) return old.file === file ? old : { ...old, file }
+      changed = true
+      return { slot, file, guest: new PageMap(slot.pages), host: new PageMap(slot.pages) }
+    })
+    if (changed) this.shape++
+  }
+
+  #readRanges(): void {
+    const { tables } = this.view
+    this.attributes = this.slots.length ? tables.readRanges(VM, 'attributes') : []
+    this.declared = this.slots.length ? tables.readRanges(VM, 'declared') : []
+  }
+
+  #scatter(): void {
+    const guests = this.slots.map(({ guest }) => guest.begin())
+    const hosts = this.slots.map(({ host }) => host.begin())
+    const pages: (PageMap | undefined)[] = []
+    const cells: (Uint8Array | undefined)[] = []
+    for (const { file, pages: map } of this.files) {
+      pages[file.row] = map
+      cells[file.row] = map.begin(Cell.private)
+    }
+    this.#scatterRanges(guests, this.attributes, GuestPage.private)
+    this.#scatterRanges(guests, this.declared, GuestPage.declared)
+    this.#scatterFolios(hosts, pages, cells)
+    this.slots.forEach((maps, i) => {
+      this.#finishSlot(maps, guests[i], hosts[i], cells[maps.slot.file])
+    })
+    this.frames.commit()
+    for (const { pages: map } of this.files) map.commit()
+  }
+
+  #scatterRanges(guests: readonly Uint8Array[], ranges: readonly GfnRange[], bit: number): void {
+    this.slots.forEach(({ slot }, i) => {
+      const guest = guests[i]
+      for (const { start, end } of ranges) {
+        const low = Math.max(start - slot.baseGfn, 0)
+        const high = Math.min(end - slot.baseGfn, slot.pages)
+        for (let page = low; page < high; page++) guest[page] |= bit
+      }
+    })
+  }
+
+  /** One pass over the folio table: every frame finds its cell. */
+  #scatterFolios(
+    hosts: readonly Uint8Array[],
+    pages: readonly (PageMap | undefined)[],
+    cells: readonly (Uint8Array | undefined)[],
+  ): void {
+    const { folios, layout } = this.view
+    const { flags, mapcount, guestMapcount, owner, index } = folios
+    const frames = this.frames.begin()
+    frames.fill(Cell.kernel, 0, layout.firstFrame)
+    const starts = this.slots.map(({ slot }) => slot.userspaceAddr / PAGE_SIZE)
+    let inUse = 0
+    for (let pfn = layout.firstFrame; pfn < layout.frames; pfn++) {
+      const flag = flags[pfn]
+      const type = flag >>> 24
+      if (type === PageType.free) continue
+      inUse++
+      if (type !== PageType.gmem && type !== PageType.anon && type !== PageType.file) {
+        frames[pfn] = Cell.kernel
+        continue
+      }
+      let cell: number = Cell.allocated
+      if (flag & PG.uptodate) cell |= Cell.uptodate
+      if (flag & PG.locked) cell |= Cell.locked
+      if (guestMapcount[pfn] > 0) cell |= Cell.stage2
+      if (mapcount[pfn] > 0) cell |= Cell.hostMapped
+      if (type === PageType.gmem) {
+        cell |= Cell.private
+        const map = pages[owner[pfn]]
+        const row = cells[owner[pfn]]
+        const at = index[pfn]
+        if (map && row && at < map.count) {
+          row[at] = cell
+          map.pfns[at] = pfn
+        }
+      } else if (type === PageType.anon) {
+        for (let s = 0; s < starts.length; s++) {
+          const at = index[pfn] - starts[s]
+          if (at < 0 || at >= hosts[s].length) continue
+          // Anonymous memory is zeroed at its fault and has no PG_uptodate of its own.
+          cell |= Cell.uptodate
+          hosts[s][at] = cell
+          this.slots[s].host.pfns[at] = pfn
+          break
+        }
+      }
+      frames[pfn] = cell
+    }
+    this.framesInUse = inUse
+  }
+
+  /** Folds what a slot's halves hold into its guest pages, and marks the half that is not in use. */
+  #finishSlot(
+    { slot, guest, host, file }: SlotMaps,
+    guestBits: Uint8Array,
+    hostCells: Uint8Array,
+    fileCells: Uint8Array | undefined,
+  ): void {
+    for (let page = 0; page < slot.pages; page++) {
+      const isPrivate = (guestBits[page] & GuestPage.private) !== 0
+      const at = slot.fileIndex + page
+      const cell = isPrivate && fileCells ? fileCells[at] : isPrivate ? 0 : hostCells[page]
+      if (cell & Cell.allocated) guestBits[page] |= GuestPage.backed
+      if (cell & Cell.stage2) guestBits[page] |= GuestPage.stage2
+      if (isPrivate) hostCells[page] |= Cell.aside
+      else if (fileCells) fileCells[at] |= Cell.aside
+      guest.pfns[page] = (isPrivate ? file?.pages.pfns[at] : host.pfns[page]) ?? -1
+    }
+    guest.commit()
+    host.commit()
+  }
+}

@@ -1,0 +1,100 @@
+// The command line of `npm run -s headless`.
+
+import { parseArgs } from 'node:util'
+
+export interface HeadlessOptions {
+  readonly kernel: string
+  readonly initrd: string | undefined
+  readonly append: string
+  /** Bytes of guest RAM. */
+  readonly ramBytes: number
+  readonly vcpus: number
+  readonly private: boolean
+  readonly until: RegExp | undefined
+  /** Seconds; Infinity when not given. */
+  readonly timeout: number
+  readonly stats: boolean
+}
+
+/** The command line is wrong; exit status 2. */
+export class UsageError extends Error {}
+
+export const USAGE = `usage: npm run -s headless -- --kernel FILE [options]
+
+  --kernel FILE    the guest: a static RISC-V ELF, or a Linux Image
+  --initrd FILE    initial RAM disk
+  --append TEXT    kernel command line
+  --mem SIZE       guest RAM: 64M, 256M (default 128M), 1G
+  --smp N          vCPUs, 1 to 8 (default 1)
+  --private        guest RAM starts private, in a guest_memfd the host cannot map
+  --until REGEX    end with status 0 when the console prints a match
+  --timeout S      end with status 3 after S seconds
+  --stats          JSON on standard error at the end
+
+exit status: 0 clean power-off or --until matched, 1 the guest reported failure,
+2 bad arguments or image, 3 time-out`
+
+const MIB = 2 ** 20
+const MAX_RAM = 2048 * MIB
+
+const parseSize = (text: string): number => {
+  const match = /^(\d+)([KMG]?)$/i.exec(text)
+  if (!match) throw new UsageError(`--mem ${text}: a number with K, M or G, such as 256M`)
+  const unit = { '': MIB, K: 1024, M: MIB, G: 1024 * MIB }[match[2].toUpperCase()] ?? MIB
+  const bytes = Number(match[1]) * unit
+  if (bytes < 4 * MIB || bytes > MAX_RAM || bytes % (2 * MIB) !== 0)
+    throw new UsageError(`--mem ${text}: from 4M to 2G, a multiple of 2M`)
+  return bytes
+}
+
+const parseRegex = (text: string): RegExp => {
+  try {
+    return new RegExp(text)
+  } catch (error) {
+    throw new UsageError(
+      `--until ${text}: ${error instanceof Error ? error.message : 'not a regular expression'}`,
+    )
+  }
+}
+
+/** Parses process arguments (without node and script). Throws UsageError with a message for people. */
+export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions => {
+  let values: Partial<Record<string, string | boolean>>
+  try {
+    values = parseArgs({
+      args: [...args],
+      options: {
+        kernel: { type: 'string' },
+        initrd: { type: 'string' },
+        append: { type: 'string' },
+        mem: { type: 'string' },
+        smp: { type: 'string' },
+        private: { type: 'boolean' },
+        until: { type: 'string' },
+        timeout: { type: 'string' },
+        stats: { type: 'boolean' },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+  const text = (name: string): string | undefined => values[name] as string | undefined
+  const kernel = text('kernel')
+  if (kernel === undefined) throw new UsageError('--kernel is missing')
+  const vcpus = Number(text('smp') ?? '1')
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 8) throw new UsageError('--smp: a number from 1 to 8')
+  const timeout = Number(text('timeout') ?? 'Infinity')
+  if (!(timeout > 0)) throw new UsageError('--timeout: a number of seconds above 0')
+  const until = text('until')
+  return {
+    kernel,
+    initrd: text('initrd'),
+    append: text('append') ?? '',
+    ramBytes: parseSize(text('mem') ?? '128M'),
+    vcpus,
+    private: values.private === true,
+    until: until === undefined ? undefined : parseRegex(until),
+    timeout,
+    stats: values.stats === true,
+  }
+}
