@@ -20,6 +20,7 @@ const PREFERENCES = {
   'network.captive-portal-service.enabled': false,
   'network.connectivity-service.enabled': false,
   'services.settings.server': 'data:,',
+  'webgl.force-enabled': true,
 }
 
 interface Answer {

@@ -2,8 +2,8 @@
 // usage: node scripts/run.mjs ENTRY.ts [ARG ...]      (`npm run -s headless -- ARG ...` and its like)
 //
 // A bundle is a folder, .cache/node/ENTRY/FINGERPRINT/, flat inside: ENTRY is the entry's path with `/` as `-`
-// and without `.ts` (worker/node/headless.ts -> worker-node-headless.mjs). Files named *.node.ts beside the entry
-// are worker threads and are bundled with it under the same naming (worker/node/vcpu.node.ts ->
+// and without `.ts` (worker/node/headless.ts -> worker-node-headless.mjs). Files named *.node.ts in
+// worker/node are worker threads and are bundled with it under the same naming (worker/node/vcpu.node.ts ->
 // worker-node-vcpu.node.mjs). Sources start them by their true name,
 //     new Worker(new URL('./vcpu.node.ts', import.meta.url))
 // and the bundler rewrites that URL to the bundled file's. Packages stay outside the bundle.
@@ -17,6 +17,9 @@ import { root, setup } from './setup.mjs'
 
 /** What an entry can import, and what decides how it is built. */
 const SOURCES = ['core', 'worker', 'scripts', 'bench', 'package-lock.json', 'tsconfig.base.json']
+
+/** Where the worker threads' entries are; any program may start them. */
+const THREADS = 'worker/node'
 
 /** A bundle no longer current may still be running, and start workers late: it is kept this long (ms). */
 const KEEP_MS = 24 * 3600 * 1000
@@ -58,15 +61,14 @@ export async function bundle(entry) {
 }
 
 /**
- * Bundles `entry` and the worker threads beside it into `outDir`.
+ * Bundles `entry` and the worker threads into `outDir`.
  * @param {string} entry
  * @param {string} outDir
  */
 async function build(entry, outDir) {
   const { build: viteBuild } = await import('vite')
-  const folder = posix.dirname(entry)
-  const threads = readdirSync(join(root, folder)).filter((name) => name.endsWith('.node.ts'))
-  const entries = [entry, ...threads.map((name) => `${folder}/${name}`)]
+  const threads = readdirSync(join(root, THREADS)).filter((name) => name.endsWith('.node.ts'))
+  const entries = [entry, ...threads.map((name) => `${THREADS}/${name}`)]
   await viteBuild({
     configFile: false,
     root,

@@ -3,9 +3,9 @@
 import { describe, expect, it } from 'vitest'
 import { pfn } from '../base/units.ts'
 import { Sstatus } from '../riscv/csr.ts'
-import { gstageLeaf, Pte } from '../riscv/pagetable.ts'
+import { GSTAGE_ROOT_SIZE, gstageLeaf, Pte, pteTable } from '../riscv/pagetable.ts'
 import { Cause, PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
-import { RAM, RAM_HPA, RWX, TestMachine } from './testing/machine.ts'
+import { HOST_TABLES, RAM, RAM_HPA, RWX, TestMachine } from './testing/machine.ts'
 import { mapPage, mapSv39, SATP, SV39_LEAVES, SV39_MID, SV39_ROOT, writeGuestPte } from './testing/paging.ts'
 import { Exit, TlbArray } from './vcpu-block.ts'
 
@@ -305,6 +305,16 @@ describe('G stage', () => {
     // A table pointer where only leaves can be, and a misaligned 2 MiB leaf.
     expect(outcomeOf(frame * 1024 + V, load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
     const m = bare()
+    // Reserved bits of a pointer: the same table serves the next 2 MiB.
+    for (const bit of [A, D, U]) {
+      const pointer = pteTable(pfn((HOST_TABLES + GSTAGE_ROOT_SIZE) / 4096 + 1))
+      m.setX(11, BigInt(DATA + 0x200000))
+      m.setGstageUpper(1, 1, pointer)
+      expect(m.run(load)).toBe(Exit.VS_ECALL)
+      m.engine.flushTlb()
+      m.setGstageUpper(1, 1, pointer + bit)
+      expect(m.run(load), String(bit)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
+    }
     m.setGstageUpper(1, 1, gstageLeaf(frame, RWX))
     m.setX(11, BigInt(RAM + 0x200000))
     expect(m.run(load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
@@ -333,6 +343,10 @@ describe('G stage', () => {
     expect(exits(m, 'lw a0, 0(a1)')).toMatchObject({ ...seen, exit: Exit.LOAD_GUEST_PAGE_FAULT })
     expect(exits(m, 'sw a0, 0(a1)')).toMatchObject({ ...seen, exit: Exit.STORE_GUEST_PAGE_FAULT })
     expect(exits(m, 'jr a1')).toMatchObject({ ...seen, exit: Exit.FETCH_GUEST_PAGE_FAULT })
+    // An explicit fault after it has its instruction again.
+    m.mapGstage((SV39_LEAVES - RAM) / 4096, RWX)
+    m.mapGstage(PAGE, 0)
+    expect(exits(m, 'lw a0, 0(a1)')).toMatchObject({ gpa: BigInt(DATA), insn: 0x0005a503, length: 4 })
   })
 
   it('A and D need a writable table page', () => {
@@ -359,6 +373,17 @@ describe('G stage', () => {
 })
 
 describe('accesses across two pages', () => {
+  it('start only behind the last byte of a page', () => {
+    const m = machine()
+    mapPage(m, DATA + 0x1000, DATA + 0x1000, 0)
+    m.setX(11, BigInt(DATA + 0xff8))
+    for (const source of ['ld a0, 0(a1)', 'sd a0, 0(a1)', 'lw a0, 4(a1)', 'lb a0, 7(a1)', 'lw a0, 3(a1)']) {
+      m.engine.flushTlb()
+      expect(outcome(m, `${source}\necall`), source).toBe('ok')
+    }
+    expect(outcome(m, 'lw a0, 5(a1)\necall')).toBe(trap(Cause.LOAD_PAGE_FAULT, DATA + 0x1000))
+  })
+
   it('a store that faults on the second page has not written the first', () => {
     const bytes = (m: TestMachine): number[] => [...m.u8.slice(m.host(DATA + 0xffc), m.host(DATA + 0x1004))]
     for (const stage of ['VS', 'G']) {

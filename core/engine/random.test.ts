@@ -59,21 +59,23 @@ describe('random instruction streams', () => {
       expect(fnv(outcome(randomProgram(Number(seed), LENGTH)).bytes), `seed ${seed}`).toBe(hash)
   })
 
-  it.runIf(hasQemu())('end as qemu-riscv64 does now', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'gmemscope-'))
-    try {
-      const first = Math.floor(Math.random() * 2 ** 31)
-      for (let seed = first; seed < first + 10; seed++) {
-        const words = randomProgram(seed, LENGTH)
-        const file = join(folder, 'stream')
-        writeFileSync(file, elf(words, CODE, DATA_BASE + 0x2000), { mode: 0o755 })
-        const theirs = execFileSync('qemu-riscv64', [file])
-        expect(fnv(outcome(words).bytes), `seed ${seed}`).toBe(fnv(theirs))
+  // The recorded outcomes above hold everywhere; where qemu-riscv64 is installed, fresh seeds are compared too.
+  if (hasQemu())
+    it('end as qemu-riscv64 does now', () => {
+      const folder = mkdtempSync(join(tmpdir(), 'gmemscope-'))
+      try {
+        const first = Math.floor(Math.random() * 2 ** 31)
+        for (let seed = first; seed < first + 10; seed++) {
+          const words = randomProgram(seed, LENGTH)
+          const file = join(folder, 'stream')
+          writeFileSync(file, elf(words, CODE, DATA_BASE + 0x2000), { mode: 0o755 })
+          const theirs = execFileSync('qemu-riscv64', [file])
+          expect(fnv(outcome(words).bytes), `seed ${seed}`).toBe(fnv(theirs))
+        }
+      } finally {
+        rmSync(folder, { recursive: true })
       }
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
-  })
+    })
 })
 
 function hasQemu(): boolean {

@@ -98,6 +98,22 @@ describe('exceptions', () => {
     expect(m.get('SEPC')).toBe(BigInt(RAM + 0x100))
   })
 
+  it('sret sets SPIE, clears SPP and restores SIE from SPIE', () => {
+    for (const [before, after] of [
+      [Sstatus.SPP, Sstatus.SPIE],
+      [Sstatus.SPP | Sstatus.SPIE, Sstatus.SPIE | Sstatus.SIE],
+      [Sstatus.SPP | Sstatus.SIE | Sstatus.SUM, Sstatus.SPIE | Sstatus.SUM],
+    ]) {
+      const m = machine()
+      m.set('SSTATUS', BigInt(before))
+      m.set('SEPC', BigInt(RAM + 8))
+      expect(m.run('sret\nebreak\necall')).toBe(Exit.VS_ECALL)
+      expect(m.get('PC')).toBe(at(8))
+      expect(m.get('SSTATUS')).toBe(BigInt(after))
+      expect(m.get('INSTRET')).toBe(1n)
+    }
+  })
+
   it('make supervisor instructions illegal in VU', () => {
     for (const source of ['sret', 'wfi', 'sfence.vma zero, zero', 'csrr a0, sstatus', 'csrr a0, satp'])
       expect(trap(machine(0), source).cause, source).toBe(Cause.ILLEGAL_INSTRUCTION)

@@ -96,6 +96,8 @@ export class MachineTables {
   readonly #u32: Uint32Array
   readonly #f64: Float64Array
   readonly #layout: HostLayout
+  /** What writeSlots wrote last, by VM; the writer's thread only. */
+  readonly #shownSlots: (readonly SlotRow[])[] = Array.from({ length: MAX_VMS }, () => [])
 
   constructor(buffer: SharedArrayBuffer, layout: HostLayout) {
     this.#u32 = new Uint32Array(buffer, 0, layout.bytes / 4)
@@ -134,6 +136,7 @@ export class MachineTables {
       this.#u32.fill(0, this.#vm(vm) >> 2, (this.#vm(vm) + VM_ROW_BYTES) >> 2)
       this.setVmWord(vm, VmWord.HYPERVISOR, hypervisor)
       this.setVmWord(vm, VmWord.TYPE, type)
+      this.#shownSlots[vm] = []
       this.setVmWord(vm, VmWord.USED, 1)
       return vm
     }
@@ -144,26 +147,46 @@ export class MachineTables {
     this.setVmWord(vm, VmWord.USED, 0)
   }
 
-  /** Rewrites a VM's memslot rows (sorted by base gfn by the caller). */
-  writeSlots(vm: number, slots: readonly SlotRow[]): void {
+  /**
+   * Brings a VM's memslot rows up to date (sorted by base gfn by the caller). Rows that hold the same object as
+   * at the last call are moved, not rewritten, so a change among many slots stays cheap; `all`: rewrite them.
+   */
+  writeSlots(vm: number, slots: readonly SlotRow[], all = false): void {
     if (vm < 0) return
     const generation = this.vmWord(vm, VmWord.SLOTS_GENERATION)
     this.setVmWord(vm, VmWord.SLOTS_GENERATION, generation + 1)
     const count = Math.min(slots.length, MAX_SLOT_ROWS)
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i]
-      const at = this.#layout.slots + (vm * MAX_SLOT_ROWS + i) * SLOT_ROW_BYTES
-      this.#u32[at >> 2] = slot.id
-      this.#u32[(at >> 2) + 1] = slot.flags
-      this.#u32[(at >> 2) + 2] = slot.file + 1
-      this.#f64[(at >> 3) + 2] = slot.baseGfn
-      this.#f64[(at >> 3) + 3] = slot.pages
-      this.#f64[(at >> 3) + 4] = slot.userspaceAddr
-      this.#f64[(at >> 3) + 5] = slot.fileIndex
+    const shown = all ? [] : this.#shownSlots[vm]
+    let head = 0
+    while (head < count && head < shown.length && shown[head] === slots[head]) head++
+    let tail = 0
+    const most = Math.min(count, shown.length) - head
+    if (count === slots.length)
+      while (tail < most && shown[shown.length - 1 - tail] === slots[count - 1 - tail]) tail++
+    const base = this.#layout.slots + vm * MAX_SLOT_ROWS * SLOT_ROW_BYTES
+    if (tail > 0 && shown.length !== count) {
+      const from = base + (shown.length - tail) * SLOT_ROW_BYTES
+      this.#u32.copyWithin(
+        (base + (count - tail) * SLOT_ROW_BYTES) >> 2,
+        from >> 2,
+        (from + tail * SLOT_ROW_BYTES) >> 2,
+      )
     }
+    for (let i = head; i < count - tail; i++) this.#writeSlot(base + i * SLOT_ROW_BYTES, slots[i])
+    this.#shownSlots[vm] = slots.slice(0, count)
     this.setVmWord(vm, VmWord.SLOTS, count)
     if (slots.length > count) this.setVmWord(vm, VmWord.TRUNCATED, 1)
     this.setVmWord(vm, VmWord.SLOTS_GENERATION, generation + 2)
+  }
+
+  #writeSlot(at: number, slot: SlotRow): void {
+    this.#u32[at >> 2] = slot.id
+    this.#u32[(at >> 2) + 1] = slot.flags
+    this.#u32[(at >> 2) + 2] = slot.file + 1
+    this.#f64[(at >> 3) + 2] = slot.baseGfn
+    this.#f64[(at >> 3) + 3] = slot.pages
+    this.#f64[(at >> 3) + 4] = slot.userspaceAddr
+    this.#f64[(at >> 3) + 5] = slot.fileIndex
   }
 
   readSlots(vm: number): SlotRow[] {

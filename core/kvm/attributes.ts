@@ -9,15 +9,16 @@ import { PAGE_SIZE } from '../base/units.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { VmFloat } from '../host/tables.ts'
 import type { Memslot } from './memslot.ts'
+import type { HostProfile } from './profiles.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, type MemoryAttributes } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
 const UNMAP: Step = { at: 'kvm_vm_set_mem_attributes/unmap' }
 const STORE: Step = { at: 'kvm_vm_set_mem_attributes/store' }
 
-/** Attributes the VM has (KVM_CAP_MEMORY_ATTRIBUTES). */
-export const supportedAttributes = (vm: Vm | null): number =>
-  vm?.hasPrivateMemory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
+/** Attributes the VM has (KVM_CAP_MEMORY_ATTRIBUTES); without a VM, those some VM may have. */
+export const supportedAttributes = (profile: HostProfile, vm: Vm | null): number =>
+  profile.memoryAttributes && (!vm || vm.hasPrivateMemory) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
 
 export const attributesOf = (vm: Vm, gfn: number): number => vm.attributes.get(gfn) ?? 0
 
@@ -37,7 +38,7 @@ export const rangeHasAttributes = (vm: Vm, start: number, end: number, attribute
 /** The ioctl. EINVAL: flags, unknown attributes, empty or wrapping range, unaligned. */
 export function* setMemoryAttributes(vm: Vm, request: MemoryAttributes): KernelTask<number> {
   if (request.flags !== 0) throw new KernelError('EINVAL')
-  if (hasUnknownBits(request.attributes, supportedAttributes(vm))) throw new KernelError('EINVAL')
+  if (hasUnknownBits(request.attributes, supportedAttributes(vm.profile, vm))) throw new KernelError('EINVAL')
   const first = Math.floor(request.address / PAGE_SIZE)
   if (request.size === 0 || first + request.size / PAGE_SIZE > U64_PAGES - 1) throw new KernelError('EINVAL')
   if (!isPageAligned(request.address) || !isPageAligned(request.size)) throw new KernelError('EINVAL')
@@ -50,12 +51,14 @@ function* setRange(vm: Vm, start: number, end: number, attributes: number): Kern
   yield* vm.slotsLock.lock()
   if (!rangeHasAttributes(vm, start, end, attributes)) {
     const slots = vm.slots.within(start, end)
+    const before = attributesOf(vm, start)
     const zapped = yield* invalidateSlots(vm, slots, start, end, attributes)
     yield STORE
     const isPrivate = (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
     vm.attributes.store(start, end, attributes === 0 ? undefined : attributes)
     vm.host.memory.tables.setRange(vm.row, 'attributes', start, end, isPrivate)
     vm.count(VmFloat.CONVERSIONS)
+    vm.host.trace('kvm_gmem_convert', start, end, before, attributes, zapped)
     if (slots.length > 0) {
       yield* vm.mmuLock.lock()
       vm.invalidate.end()

@@ -39,7 +39,7 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.VM_TYPES:
       return profile.vmTypes.reduce((bits, { type }) => bits | (1 << type), 0)
     case Cap.MEMORY_ATTRIBUTES:
-      return supportedAttributes(vm)
+      return supportedAttributes(profile, vm)
     case Cap.GUEST_MEMFD_FLAGS:
       return supportedGmemFlags(vm)
     default:

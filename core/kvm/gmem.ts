@@ -120,7 +120,7 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     const vm = this.#vm
     yield* vm.slotsLock.lock()
     yield* teardown()
-    vm.mirrorSlots()
+    vm.mirrorSlots(true)
     vm.slotsLock.unlock()
     yield* vm.put()
   }

@@ -125,8 +125,9 @@ export class Vm {
     return this.type.privateMemory
   }
 
-  mirrorSlots(): void {
-    this.host.memory.tables.writeSlots(this.row, this.slots.sorted)
+  /** `all`: a slot changed in place (its file went away). */
+  mirrorSlots(all = false): void {
+    this.host.memory.tables.writeSlots(this.row, this.slots.sorted, all)
     this.host.memory.bumpGeneration()
   }
 

@@ -157,7 +157,7 @@ export class Machine implements MachineApi, Pumped {
   }
 
   hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>> {
-    return this.#task('host convert', (vmm) => hostConvert(vmm, gpa, size, toPrivate, this.#now))
+    return this.#task('host convert', (vmm) => hostConvert(vmm, gpa, size, toPrivate))
   }
 
   hostPunchHole(gpa: number, size: number): Promise<HostResult<number>> {
@@ -206,7 +206,7 @@ export class Machine implements MachineApi, Pumped {
     const host = new Host(memory, { clock: () => (this.#now() * 1e6) / TIMEBASE_HZ })
     const profile = profiles['riscv-sw-protected']
     const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))
-    const vmm = new Vmm(new Process(host, profile.userAddressBits), system, config)
+    const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
     const loops = vmm.vcpus.map((vcpu) => new VcpuLoop(vmm, vcpu, this.#loopHooks(devices, events)))
     return { host, vmm, loops }
@@ -216,7 +216,6 @@ export class Machine implements MachineApi, Pumped {
     return {
       paused: () => this.#pausing,
       acceptsConversions: () => this.#policy === 'accept',
-      now: this.#now,
       consoleByte: (byte) => devices.uart.emit(byte),
       memoryFault: (vcpu, gpa, wantsPrivate, errno, repaired) =>
         events.notice({

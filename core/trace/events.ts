@@ -31,8 +31,8 @@ export const traceEvents: readonly TraceEvent[] = [
   own('kvm_gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
   own('kvm_gmem_release', 'file'),
   own('kvm_gmem_populate', 'file', 'index', 'pages'),
-  // from, to: attribute bits; asker: Asker; ns: from the ask to done
-  own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'asker', 'zapped'),
+  // from: attribute bits of the first gfn before; zapped: stage-2 leaves; asker: Asker; ns: from the ask to done
+  own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'zapped'),
   own('gmemscope_convert_done', 'start', 'end', 'to', 'asker', 'ns', 'errno'),
   own('gmemscope_stage2_map', 'gfn', 'pfn', 'writable', 'private'),
   own('gmemscope_memslot', 'change', 'slot', 'gfn', 'pages', 'flags'),

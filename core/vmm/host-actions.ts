@@ -2,13 +2,11 @@
 
 import { errnoName } from '../base/errno.ts'
 import { hva, PAGE_SIZE } from '../base/units.ts'
-import { TIMEBASE_HZ } from '../engine/vcpu-block.ts'
 import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { MapFlag } from '../host/mmap.ts'
 import type { Access } from '../host/process.ts'
 import { Prot } from '../host/vma.ts'
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../kvm/uapi.ts'
 import { Asker } from '../trace/events.ts'
 import type { Vmm } from './vmm.ts'
 
@@ -59,15 +57,9 @@ export function* hostConvert(
   gpa: number,
   size: number,
   toPrivate: boolean,
-  now: () => number,
 ): KernelTask<HostResult<number>> {
-  const started = now()
-  const result = yield* vmm.setPrivate(gpa, size, toPrivate)
-  const ns = (now() - started) * (1e9 / TIMEBASE_HZ)
-  const to = toPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
-  const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
-  vmm.process.host.trace('gmemscope_convert_done', start, end, to, Asker.hostPanel, ns, Math.max(0, -result))
-  return fromReturn(result)
+  const conversion = vmm.setPrivate(gpa, size, toPrivate)
+  return fromReturn(yield* vmm.traced(Asker.hostPanel, gpa, size, toPrivate, conversion))
 }
 
 export function* hostPunchHole(vmm: Vmm, gpa: number, size: number): KernelTask<HostResult<number>> {

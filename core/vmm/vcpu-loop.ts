@@ -2,7 +2,6 @@
 
 import { Errno, errnoName } from '../base/errno.ts'
 import { hva, PAGE_SIZE } from '../base/units.ts'
-import { TIMEBASE_HZ } from '../engine/vcpu-block.ts'
 import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Advice } from '../host/madvise.ts'
@@ -18,8 +17,6 @@ export interface VcpuLoopHooks {
   paused(): boolean
   /** False: refuse what the guest asks for. */
   acceptsConversions(): boolean
-  /** The machine's clock in ticks. */
-  now(): number
   /** A byte that the guest wrote by SBI; false when there is no room. */
   consoleByte(byte: number): boolean
   /** A memory-fault exit, and what the VMM did about it. */
@@ -101,45 +98,29 @@ export class VcpuLoop {
     }
   }
 
-  /** The guest asks to share or unshare [gpa, gpa + size): decide, convert, and give back the half that lost the pages. */
+  /** The guest asks to share or unshare [gpa, gpa + size): the policy decides. Returns the SBI error. */
   *#convert(gpa: number, size: number, share: boolean): KernelTask<number> {
+    const result = yield* this.#vmm.traced(Asker.guest, gpa, size, !share, this.#decide(gpa, size, share))
+    if (result === -Errno.EPERM) return SbiError.DENIED
+    return result === 0 ? SbiError.SUCCESS : SbiError.FAILED
+  }
+
+  /** Converts, and gives back the half that lost the pages; or refuses with -EPERM. */
+  *#decide(gpa: number, size: number, share: boolean): KernelTask<number> {
     const vmm = this.#vmm
-    const started = this.#hooks.now()
     if (!this.#hooks.acceptsConversions()) {
       this.#hooks.refused(this.#vcpu.vcpu.id, gpa, size, share)
-      this.#traceConversion(gpa, size, share, started, Errno.EPERM)
-      return SbiError.DENIED
+      return -Errno.EPERM
     }
     this.#conversion = { start: gpa, end: gpa + size }
     vmm.converting.add(this.#conversion)
     const result = yield* vmm.setPrivate(gpa, size, !share)
-    if (result === 0) {
-      if (share)
-        yield* vmm.syscalls.fallocate(
-          vmm.gmemFd,
-          Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE,
-          vmm.offsetOf(gpa),
-          size,
-        )
-      else yield* vmm.syscalls.madvise(vmm.hvaOf(gpa), size, Advice.DONTNEED)
-    }
-    this.#traceConversion(gpa, size, share, started, -result)
-    return result === 0 ? SbiError.SUCCESS : SbiError.FAILED
-  }
-
-  #traceConversion(gpa: number, size: number, share: boolean, started: number, errno: number): void {
-    const start = gpa / PAGE_SIZE
-    const ns = (this.#hooks.now() - started) * (1e9 / TIMEBASE_HZ)
-    const to = share ? 0 : KVM_MEMORY_EXIT_FLAG_PRIVATE
-    this.#vmm.process.host.trace(
-      'gmemscope_convert_done',
-      start,
-      start + size / PAGE_SIZE,
-      to,
-      Asker.guest,
-      ns,
-      errno,
-    )
+    if (result < 0) return result
+    const punch = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE
+    yield* share
+      ? vmm.syscalls.fallocate(vmm.gmemFd, punch, vmm.offsetOf(gpa), size)
+      : vmm.syscalls.madvise(vmm.hvaOf(gpa), size, Advice.DONTNEED)
+    return 0
   }
 
   /** The debug console reads and writes the guest's buffer through the VMM's mapping: a private one is out of reach. */
@@ -171,9 +152,7 @@ export class VcpuLoop {
     }
     const hopeless = gpa === this.#repairedGpa || this.#vmm.isPrivate(gpa) === wantsPrivate
     const repaired =
-      !hopeless &&
-      this.#hooks.acceptsConversions() &&
-      (yield* this.#vmm.setPrivate(gpa, size, wantsPrivate)) === 0
+      !hopeless && this.#hooks.acceptsConversions() && (yield* this.#repair(gpa, size, wantsPrivate)) === 0
     this.#hooks.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, repaired)
     if (!repaired)
       return this.#failed(
@@ -181,6 +160,11 @@ export class VcpuLoop {
       )
     this.#repairedGpa = gpa
     return null
+  }
+
+  #repair(gpa: number, size: number, toPrivate: boolean): KernelTask<number> {
+    const vmm = this.#vmm
+    return vmm.traced(Asker.vmm, gpa, size, toPrivate, vmm.setPrivate(gpa, size, toPrivate))
   }
 
   #failed(message: string): VcpuEnd {

@@ -8,6 +8,7 @@ import { Errno, errnoName } from '../base/errno.ts'
 import { hva, PAGE_SIZE } from '../base/units.ts'
 import { XArray } from '../base/xarray.ts'
 import { RAM_BASE } from '../devices/memory-map.ts'
+import { TIMEBASE_HZ } from '../engine/vcpu-block.ts'
 import { GmemFlag } from '../gmem/inode.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { MapFlag } from '../host/mmap.ts'
@@ -28,6 +29,7 @@ import {
 import type { KvmVcpu } from '../kvm/vcpu.ts'
 import { VcpuFile } from '../kvm/vcpu-file.ts'
 import { VmFile } from '../kvm/vm-file.ts'
+import { Asker } from '../trace/events.ts'
 import type { Segment } from './elf.ts'
 import type { GuestPlacement } from './placement.ts'
 
@@ -44,6 +46,8 @@ export interface VmmOptions {
   readonly ramBytes: number
   readonly vcpus: number
   readonly private: boolean
+  /** The machine's clock in ticks. */
+  now(): number
 }
 
 /** A vCPU as the VMM holds it. */
@@ -141,6 +145,23 @@ export class Vmm {
     return result
   }
 
+  /** Runs a conversion and records who asked (Asker) and how long it took, whatever came of it. */
+  *traced(
+    asker: number,
+    gpa: number,
+    size: number,
+    toPrivate: boolean,
+    conversion: KernelTask<number>,
+  ): KernelTask<number> {
+    const started = this.options.now()
+    const result = yield* conversion
+    const ns = (this.options.now() - started) * (1e9 / TIMEBASE_HZ)
+    const to = toPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
+    const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
+    this.process.host.trace('gmemscope_convert_done', start, end, to, asker, ns, Math.max(0, -result))
+    return result
+  }
+
   *#createRam(): KernelTask<void> {
     const { ramBytes } = this.options
     const flags = this.options.private ? 0 : GmemFlag.MMAP | GmemFlag.INIT_SHARED
@@ -168,7 +189,10 @@ export class Vmm {
       this.syscalls.ioctl(this.vmFd, Kvm.SET_USER_MEMORY_REGION2, region),
     )
     if (this.options.private)
-      yield* this.#must('KVM_SET_MEMORY_ATTRIBUTES', this.setPrivate(RAM_BASE, ramBytes, true))
+      yield* this.#must(
+        'KVM_SET_MEMORY_ATTRIBUTES',
+        this.traced(Asker.vmm, RAM_BASE, ramBytes, true, this.setPrivate(RAM_BASE, ramBytes, true)),
+      )
   }
 
   /** Only a segment's file bytes are copied: what follows them is zero in fresh memory anyway. */

@@ -37,6 +37,19 @@ const slotRow = (
   out[at + 4] = flash
 }
 
+/** Widens what is but one row high to three: a shared page among thousands of private ones must be seen. */
+const widen = (out: Uint8Array, height: number): void => {
+  const shared = (y: number): number => out[y * ROW_BYTES + 1]
+  for (let y = 1; y < height - 1; y++) {
+    const isLone = shared(y) > 0 && shared(y - 1) === 0 && shared(y + 1) === 0
+    if (!isLone || out[(y - 1) * ROW_BYTES] !== RowKind.slot || out[(y + 1) * ROW_BYTES] !== RowKind.slot)
+      continue
+    for (const other of [y - 1, y + 1]) out.copyWithin(other * ROW_BYTES, y * ROW_BYTES, (y + 1) * ROW_BYTES)
+    // What was widened is no neighbour to widen again.
+    y += 2
+  }
+}
+
 /** Fills `out` (ROW_BYTES a row) for `height` pixel rows that show `window` of the axis. */
 export const fillBandRows = (out: Uint8Array, height: number, axis: Axis, window: Window): void => {
   out.fill(0)
@@ -61,4 +74,5 @@ export const fillBandRows = (out: Uint8Array, height: number, axis: Axis, window
       above = page
     }
   }
+  if (perRow > 1) widen(out, height)
 }

@@ -50,6 +50,16 @@ void main() {
       flash = max(flash, float(texelFetch(flashes, texel(other), 0).r) / 255.0);
     }
   }
+  else if (size < 3.0) {
+    // A lone folio in a sea of absent pages must be seen: marks are at least three pixels wide.
+    for (int dy = -1; dy <= 1; dy++) for (int dx = -1; dx <= 1; dx++) {
+      int other = indexAt(point + vec2(float(dx), float(dy)));
+      if (other < 0) continue;
+      uint s = texelFetch(states, texel(other), 0).r;
+      if (rank(s) > rank(state)) state = s;
+      flash = max(flash, float(texelFetch(flashes, texel(other), 0).r) / 255.0);
+    }
+  }
   vec2 within = fract(point / size) * size;
   float diagonal = mod(gl_FragCoord.x + gl_FragCoord.y, 6.0);
   vec3 hue = (state & ${Cell.private}u) != 0u ? privateHue : sharedHue;

@@ -11,7 +11,7 @@ describe('EventLog', () => {
   it('pairs a conversion with its end', () => {
     const { view } = new TestTables()
     const log = new EventLog(view)
-    view.traces[0].write(CONVERT, 0, 10, 100, 104, PRIVATE, 0, Asker.guest, 3)
+    view.traces[0].write(CONVERT, 0, 10, 100, 104, PRIVATE, 0, 3)
     log.read()
     expect(log.conversions).toMatchObject([{ start: 100, end: 104, from: 8, to: 0, ns: null, zapped: 3 }])
     view.traces[0].write(DONE, 0, 20, 100, 104, 0, Asker.guest, 7_200, 0)

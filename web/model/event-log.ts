@@ -28,6 +28,7 @@ export interface Conversion {
   /** Attribute bits before; null when the kernel never got as far. */
   readonly from: number | null
   readonly to: number
+  /** Empty while it is under way: the kernel does not know, the VMM says at the end. */
   readonly asker: string
   /** Stage-2 leaves zapped. */
   readonly zapped: number
@@ -111,9 +112,8 @@ export class EventLog {
     else if (event === DONE) this.#done(entry.id, record)
   }
 
-  #convert(id: number, { time, fields: [start, end, from, to, asker, zapped] }: TraceRecord): void {
-    const who = askers[asker] ?? String(asker)
-    this.conversions.push({ id, time, start, end, from, to, asker: who, zapped, ns: null, errno: 0 })
+  #convert(id: number, { time, fields: [start, end, from, to, zapped] }: TraceRecord): void {
+    this.conversions.push({ id, time, start, end, from, to, asker: '', zapped, ns: null, errno: 0 })
   }
 
   /** Completes the conversion it ends; a refusal has only this event. */
@@ -121,9 +121,9 @@ export class EventLog {
     const at = this.conversions.findLastIndex(
       (c) => c.ns === null && c.start === start && c.end === end && c.to === to,
     )
-    if (at >= 0) this.conversions[at] = { ...this.conversions[at], ns, errno }
+    const who = askers[asker] ?? String(asker)
+    if (at >= 0) this.conversions[at] = { ...this.conversions[at], asker: who, ns, errno }
     else {
-      const who = askers[asker] ?? String(asker)
       this.conversions.push({ id, time, start, end, from: null, to, asker: who, zapped: 0, ns, errno })
     }
   }
