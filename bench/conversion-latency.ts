@@ -24,15 +24,31 @@ const until = async (pattern: RegExp): Promise<void> => {
 }
 await machine.run()
 await until(/gmem> $/)
-text = ''
-await machine.consoleInput(new TextEncoder().encode('bench\r'))
-await until(/gmem> $/)
-console.log(text)
+for (let i = 0; i < 4; i++) {
+  text = ''
+  await machine.consoleInput(new TextEncoder().encode('bench\r'))
+  await until(/gmem> $/)
+  console.log(text)
+}
 const done = traceEventNumber('gmemscope_convert_done')
 const times = view.traces[0].read(0).records.filter((record) => record.event === done).map((record) => record.fields[4])
 console.log('conversions', times.length, 'median ns', median(times))
-const entries = view.traces[1].read(0).records.filter((r) => r.event<=1).slice(-40)
-for (const e of entries) console.log(e.event?'exit':'entry', e.time.toFixed(1), e.fields[1])
-const h = view.traces[0].read(0).records.slice(-60)
-for (const e of h) console.log(e.event, e.time.toFixed(1))
+const us = view.traces[0].read(0).records
+const vs = view.traces[1].read(0).records
+const exits = us.filter((r) => r.event === 2).map((r) => r.time)
+const dones = us.filter((r) => r.event === done).map((r) => r.time)
+const ec = vs.filter((r) => r.event === 1 && r.fields[1] === 10).map((r) => r.time)
+const en = vs.filter((r) => r.event === 0).map((r) => r.time)
+const nextAfter = (list: number[], t: number) => list.find((x) => x >= t) ?? NaN
+const a: number[] = [], b: number[] = [], c: number[] = []
+for (const e of exits.slice(-200)) {
+  const before = ec.filter((x) => x <= e).at(-1) ?? NaN
+  const d = nextAfter(dones, e)
+  const n = nextAfter(en, d)
+  if (e - before < 5000) a.push(e - before)
+  b.push(d - e)
+  c.push(n - d)
+}
+const q = (l: number[]) => { l.sort((x, y) => x - y); return [0.1, 0.5, 0.9].map((p) => l[Math.floor(l.length * p)]?.toFixed(1)) }
+console.log('exit->user', q(a), 'user->done', q(b), 'done->entry', q(c), a.length)
 process.exit(0)

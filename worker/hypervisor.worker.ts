@@ -25,6 +25,7 @@ const spawnTimer = (init: ThreadInit): Promise<Worker> =>
 
 const machine = new Machine({
   epoch: sharedNow(),
+  cores: navigator.hardwareConcurrency,
   createClock: machineClock,
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
   defer: (callback) => void setTimeout(callback, 1),

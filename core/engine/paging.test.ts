@@ -269,6 +269,11 @@ describe('G stage', () => {
       m.setX(11, gpa)
       expect(exits(m, 'ld a0, 0(a1)')).toMatchObject({ exit: Exit.LOAD_GUEST_PAGE_FAULT, gpa, va: gpa })
     }
+    // What lies behind the root table is no part of it: here a fine leaf, were it entry 2048 + 5.
+    m.setGstageUpper(1, 5, gstageLeaf(pfn(0), RWX))
+    const gpa = 2n ** 41n + 5n * 2n ** 30n
+    m.setX(11, gpa)
+    expect(exits(m, 'ld a0, 0(a1)')).toMatchObject({ exit: Exit.LOAD_GUEST_PAGE_FAULT, gpa })
     m.set32('HGATP_ROOT', 0)
     m.engine.flushTlb()
     expect(exits(m, 'nop')).toMatchObject({ exit: Exit.FETCH_GUEST_PAGE_FAULT, gpa: BigInt(RAM) })
@@ -291,6 +296,7 @@ describe('G stage', () => {
     const outcomeOf = (entry: number | bigint, source: string): number => {
       const m = bare()
       m.setGstageEntry(PAGE, entry)
+      m.load('ecall', DATA)
       return m.run(source)
     }
     expect(outcomeOf(good, load)).toBe(Exit.VS_ECALL)
@@ -302,6 +308,9 @@ describe('G stage', () => {
     expect(outcomeOf(good - D, load)).toBe(Exit.VS_ECALL)
     expect(outcomeOf(BigInt(good) | (1n << 54n), load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
     expect(outcomeOf(BigInt(good) | (1n << 63n), load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
+    // Write without read is reserved, whatever the access.
+    expect(outcomeOf(gstageLeaf(frame, X), 'jr a1')).toBe(Exit.VS_ECALL)
+    expect(outcomeOf(gstageLeaf(frame, W | X), 'jr a1')).toBe(Exit.FETCH_GUEST_PAGE_FAULT)
     // A table pointer where only leaves can be, and a misaligned 2 MiB leaf.
     expect(outcomeOf(frame * 1024 + V, load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
     const m = bare()

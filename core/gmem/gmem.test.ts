@@ -39,7 +39,7 @@ class Recorder implements GmemClient<Binding> {
 }
 
 const setUp = (pages: number, flags: number) => {
-  const host = new Host(HostMemory.create(16 * 2 ** 20), { poison: true })
+  const host = new Host(HostMemory.create(64 * 2 ** 20), { poison: true })
   const process = new Process(host)
   const client = new Recorder()
   const inode = new GmemInode(host, pages * PAGE, flags, -1, anonInodeFs, 'gmem')

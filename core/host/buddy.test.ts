@@ -5,7 +5,7 @@ import { BuddyAllocator, MAX_ORDER } from './buddy.ts'
 import { PageType } from './folio-table.ts'
 import { FREE_POISON, HostMemory } from './host-memory.ts'
 
-const memory = HostMemory.create(16 * 2 ** 20)
+const memory = HostMemory.create(64 * 2 ** 20)
 
 test('blocks never overlap, are aligned, and merge back completely', () => {
   fc.assert(

@@ -111,6 +111,11 @@ export abstract class OpenFile {
   /** Last reference gone. */
   protected *release(): KernelTask<void> {}
 
+  /** open(2) of the descriptor's link in procfs. An anonymous inode cannot be opened again (no_open): ENXIO. */
+  reopen(_flags: number): OpenFile {
+    throw new KernelError('ENXIO')
+  }
+
   /** Result of ioctl(2), or a KernelError. */
   // biome-ignore lint/correctness/useYield: the default refuses at once
   *ioctl(_process: Process, _number: number, _argument: UserArgument): KernelTask<number> {
@@ -162,5 +167,12 @@ export abstract class OpenFile {
 
   write(_length: number): number {
     throw new KernelError('EINVAL')
+  }
+}
+
+/** A file opened O_PATH: a place in the tree, not an open file. fget does not find it. */
+export class PathFile extends OpenFile {
+  constructor(inode: Inode) {
+    super(inode, OpenFlag.PATH)
   }
 }

@@ -5,7 +5,7 @@ import { Header } from './layout.ts'
 const MIB = 2 ** 20
 
 test('another thread attaches to the same layout', () => {
-  const memory = HostMemory.create(16 * MIB)
+  const memory = HostMemory.create(64 * MIB)
   const other = HostMemory.attach(memory.memory)
   expect(other.layout).toEqual(memory.layout)
   memory.u8[memory.layout.firstFrame * 4096] = 9
@@ -15,7 +15,7 @@ test('another thread attaches to the same layout', () => {
 test('attach refuses a memory that is none, or of another version', () => {
   const plain = new WebAssembly.Memory({ shared: true, initial: 256, maximum: 256 })
   expect(() => HostMemory.attach(plain)).toThrow('magic')
-  const memory = HostMemory.create(16 * MIB)
+  const memory = HostMemory.create(64 * MIB)
   memory.i32[Header.VERSION] = 99
   expect(() => HostMemory.attach(memory.memory)).toThrow('version 99')
 })
@@ -32,7 +32,7 @@ test('a refusal names the size and proposes a smaller one', () => {
 })
 
 test('page-table entries above 2^32 survive a store and a load', () => {
-  const memory = HostMemory.create(16 * MIB)
+  const memory = HostMemory.create(64 * MIB)
   const at = memory.layout.firstFrame * 4096 + 8
   for (const entry of [0, 1, 0x8000_0001, 0xfffff * 1024 + 0xdf, 2 ** 53 + 2]) {
     memory.storeEntry(at, entry)
@@ -41,7 +41,7 @@ test('page-table entries above 2^32 survive a store and a load', () => {
 })
 
 test('a frame above 2 GiB is where its number says', () => {
-  const memory = HostMemory.create(2 ** 31 + 16 * MIB)
+  const memory = HostMemory.create(2 ** 31 + 64 * MIB)
   const pfn = 2 ** 19 + 1
   memory.frame(pfn as never)[5] = 77
   expect(memory.u8[2 ** 31 + 4096 + 5]).toBe(77)

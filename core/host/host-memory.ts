@@ -12,6 +12,8 @@ import {
   type HostLayout,
   HYPERVISOR_RING_RECORDS,
   hostLayout,
+  TRACE_RING_HEADER_BYTES,
+  TRACE_RINGS,
   VCPU_RING_RECORDS,
 } from './layout.ts'
 import { MachineTables } from './tables.ts'
@@ -19,7 +21,7 @@ import { MachineTables } from './tables.ts'
 const WASM_PAGE = 0x10000
 const MIB = 0x100000
 /** Smallest host that holds its own tables and leaves room for a guest. */
-export const MIN_HOST_BYTES = 16 * MIB
+export const MIN_HOST_BYTES = 64 * MIB
 /** What a freed frame is filled with when poisoning is on. */
 export const FREE_POISON = 0xa5
 
@@ -95,7 +97,13 @@ export class HostMemory {
 
   /** Clears header and tables (power-on state). Frames keep their bytes: whoever takes one zeroes it. */
   reset(): void {
-    this.u8.fill(0, 0, this.layout.firstFrame * PAGE_SIZE)
+    this.u8.fill(0, 0, this.layout.traces)
+    // Of the rings only the heads: a reader takes no record from beyond one.
+    for (let thread = 0; thread < TRACE_RINGS; thread++) {
+      const offset = this.#ringOffset(thread)
+      this.u8.fill(0, offset, offset + TRACE_RING_HEADER_BYTES)
+    }
+    this.u8.fill(0, this.layout.devices, this.layout.firstFrame * PAGE_SIZE)
     this.i32[Header.MAGIC] = HOST_MAGIC
     this.i32[Header.VERSION] = HOST_LAYOUT_VERSION
     this.i32[Header.FRAMES] = this.layout.frames
@@ -103,12 +111,17 @@ export class HostMemory {
 
   /** Trace ring of a thread: 0 is the hypervisor worker, 1 + n is vCPU n. */
   traceRing(thread: number): TraceRing {
-    if (thread === 0) return new TraceRing(this.buffer, this.layout.traces, HYPERVISOR_RING_RECORDS)
-    const offset =
+    const records = thread === 0 ? HYPERVISOR_RING_RECORDS : VCPU_RING_RECORDS
+    return new TraceRing(this.buffer, this.#ringOffset(thread), records)
+  }
+
+  #ringOffset(thread: number): number {
+    if (thread === 0) return this.layout.traces
+    return (
       this.layout.traces +
       traceRingBytes(HYPERVISOR_RING_RECORDS) +
       (thread - 1) * traceRingBytes(VCPU_RING_RECORDS)
-    return new TraceRing(this.buffer, offset, VCPU_RING_RECORDS)
+    )
   }
 
   zeroFrame(pfn: Pfn): void {

@@ -1,7 +1,7 @@
 // madvise(2), with the check order of mm/madvise.c (v6.18).
 
 import { KernelError } from '../base/errno.ts'
-import { isPageAligned } from '../base/u64.ts'
+import { isPageAligned, U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { fallocateFile } from './fallocate.ts'
 import type { KernelTask } from './kernel-task.ts'
@@ -43,7 +43,9 @@ export function* madvise(
   advice: number,
 ): KernelTask<number> {
   if (!KNOWN.has(advice) || !isPageAligned(start)) throw new KernelError('EINVAL')
-  const end = start + Math.ceil(length / PAGE_SIZE) * PAGE_SIZE
+  const pages = Math.ceil(length / PAGE_SIZE)
+  if (start / PAGE_SIZE + pages >= U64_PAGES) throw new KernelError('EINVAL')
+  const end = start + pages * PAGE_SIZE
   if (end === start) return 0
   if (advice === Advice.POPULATE_READ || advice === Advice.POPULATE_WRITE) {
     yield* populate(process, start, end, advice === Advice.POPULATE_WRITE)

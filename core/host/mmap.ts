@@ -45,6 +45,8 @@ const LEGACY_MAP_MASK =
   MapFlag.STACK |
   MapFlag.HUGETLB
 
+/** Accepted and without meaning (asm-generic/mman-common.h). */
+const PROT_SEM = 8
 const MMAP_BOTTOM = 0x10000
 /** Kept free below the address limit for a stack, as mmap_base leaves it. */
 const STACK_GAP = 128 * 2 ** 20
@@ -65,7 +67,21 @@ export interface MmapRequest {
 export function* mmap(process: Process, request: MmapRequest): KernelTask<Hva> {
   const offset = asUnsigned(request.offset)
   if (!isPageAligned(offset)) throw new KernelError('EINVAL')
-  const file = request.fd === null ? null : process.fds.get(request.fd)
+  const file = request.fd === null ? null : process.fds.get(request.fd).get()
+  try {
+    return yield* mapFile(process, request, file, offset)
+  } finally {
+    if (file) yield* file.put()
+  }
+}
+
+/** do_mmap; the caller holds a reference to the file. */
+function* mapFile(
+  process: Process,
+  request: MmapRequest,
+  file: OpenFile | null,
+  offset: number,
+): KernelTask<Hva> {
   if (request.flags & MapFlag.HUGETLB) throw new KernelError(file ? 'EINVAL' : 'ENOMEM')
   if (request.length === 0) throw new KernelError('EINVAL')
   const pages = pagesUp(request.length)
@@ -165,7 +181,7 @@ export function* mprotect(process: Process, start: number, length: number, prot:
   if (!isPageAligned(start)) throw new KernelError('EINVAL')
   if (length === 0) return 0
   const end = start + pagesUp(length) * PAGE_SIZE
-  if (prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC)) throw new KernelError('EINVAL')
+  if (prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC | PROT_SEM)) throw new KernelError('EINVAL')
   yield* process.mmapLock.writeLock()
   const files: OpenFile[] = []
   try {
@@ -176,7 +192,7 @@ export function* mprotect(process: Process, start: number, length: number, prot:
       const to = Math.min(end, vma.end)
       const cut = process.vmas.remove(at, to)
       files.push(...cut.files)
-      for (const part of cut.removed) process.vmas.insert({ ...part, prot })
+      for (const part of cut.removed) process.vmas.insert({ ...part, prot: prot & ~PROT_SEM })
       // An entry without any access is dropped: the next access faults and finds the mapping's protection.
       yield* process.notify(at, to, () =>
         prot === 0 ? process.zapNow(at, to) : process.writeProtectNow(at, to),

@@ -11,7 +11,7 @@ import { Syscalls } from './syscalls.ts'
 const PAGE = 4096
 
 const setUp = () => {
-  const host = new Host(HostMemory.create(16 * 2 ** 20), { poison: true })
+  const host = new Host(HostMemory.create(64 * 2 ** 20), { poison: true })
   const process = new Process(host)
   const syscalls = new Syscalls(process)
   const run = host.scheduler.runSync.bind(host.scheduler)

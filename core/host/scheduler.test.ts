@@ -50,7 +50,17 @@ test('a promise settles with the result or the error', async () => {
       })(),
     )
     .result()
+  const lost: string[] = []
+  scheduler.onFailure = (task) => lost.push(task.name)
+  scheduler.spawn(
+    'nobody asks',
+    (function* (): KernelTask<void> {
+      yield { at: 'bad' }
+      throw new Error('unseen')
+    })(),
+  )
   scheduler.pump()
+  expect(lost).toEqual(['nobody asks'])
   await expect(good).resolves.toBe('x')
   await expect(bad).rejects.toThrow('broken')
 })

@@ -33,6 +33,11 @@ export class TaskHandle<T = unknown> implements LockHolder {
     this.task = task
   }
 
+  /** Nobody asked for the result: a failure would go unseen. */
+  get unobserved(): boolean {
+    return this.#settle === null
+  }
+
   /** Settles with the task's return value, or rejects with what it threw. */
   result(): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -99,6 +104,9 @@ export class Scheduler {
   progress = 0
   /** Called with every step a task stops at in slow mode (the page's timeline of steps). */
   onStep: ((task: TaskHandle, step: Step) => void) | null = null
+
+  /** Called when a spawned task failed and nobody has asked for its result. */
+  onFailure: ((task: TaskHandle) => void) | null = null
 
   get mode(): SchedulerMode {
     return this.#mode
@@ -252,6 +260,7 @@ export class Scheduler {
   }
 
   #sweep(): void {
+    for (const task of this.#tasks) if (task.failed && task.unobserved) this.onFailure?.(task)
     if (this.#tasks.some((task) => task.done)) this.#tasks = this.#tasks.filter((task) => !task.done)
   }
 }

@@ -24,7 +24,7 @@ const kinds = {
   null: { mode: FileType.character | 0o666, flags: OpenFlag.RDWR, name: '/dev/null', fileSystem: diskFs },
   eventfd: { mode: 0o600, flags: OpenFlag.RDWR, name: 'anon_inode:[eventfd]', fileSystem: anonInodeFs },
   directory: { mode: FileType.directory | 0o755, flags: OpenFlag.RDONLY, name: '/', fileSystem: diskFs },
-  /** A directory opened O_PATH: fget does not find it. */
+  /** A directory opened O_PATH. */
   path: { mode: FileType.directory | 0o755, flags: OpenFlag.PATH, name: '/', fileSystem: diskFs },
 } as const satisfies Record<string, SpecialFile>
 

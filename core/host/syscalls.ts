@@ -4,7 +4,7 @@ import { Errno, KernelError } from '../base/errno.ts'
 import { asUnsigned } from '../base/u64.ts'
 import type { Hva } from '../base/units.ts'
 import { fallocateFile } from './fallocate.ts'
-import { type OpenFile, OpenFlag } from './file.ts'
+import { type OpenFile, OpenFlag, PathFile } from './file.ts'
 import type { KernelTask } from './kernel-task.ts'
 import { madvise } from './madvise.ts'
 import { Memfd } from './memfd.ts'
@@ -33,6 +33,8 @@ export interface StatFs {
 
 /** Commands of fcntl(2) that every file answers. */
 const Fcntl = { GETFD: 1, SETFD: 2, GETFL: 3, SETFL: 4 } as const
+/** Commands that work on a file opened O_PATH. */
+const PATH_COMMANDS = new Set<number>([Fcntl.GETFD, Fcntl.SETFD, Fcntl.GETFL])
 /** Flags that F_SETFL changes. */
 const SETFL_MASK = OpenFlag.APPEND | OpenFlag.NONBLOCK
 
@@ -111,6 +113,17 @@ export class Syscalls {
     })
   }
 
+  /** open(2) of /proc/self/fd/N: ENOENT when not open; O_PATH always works. */
+  reopen(fd: number, flags: number): number {
+    return attempt(() => {
+      const { fds } = this.process
+      const file = inProcfs(() => fds.getRaw(fd))
+      fds.reserve()
+      const opened = flags & OpenFlag.PATH ? new PathFile(file.inode) : file.reopen(flags)
+      return fds.install(opened, (flags & OpenFlag.CLOEXEC) !== 0)
+    })
+  }
+
   fstat(fd: number): Stat | number {
     return attempt(() => {
       const { inode } = this.process.fds.getRaw(fd)
@@ -139,13 +152,7 @@ export class Syscalls {
 
   /** Target of /proc/self/fd/N. ENOENT when not open. */
   readlinkFd(fd: number): string | number {
-    return attempt(() => {
-      try {
-        return this.process.fds.getRaw(fd).inode.name
-      } catch {
-        throw new KernelError('ENOENT')
-      }
-    })
+    return attempt(() => inProcfs(() => this.process.fds.getRaw(fd)).inode.name)
   }
 
   *ftruncate(fd: number, length: number): KernelTask<number> {
@@ -207,6 +214,7 @@ export class Syscalls {
     return attempt(() => {
       const { fds } = this.process
       const file = fds.getRaw(fd)
+      if (file.flags & OpenFlag.PATH && !PATH_COMMANDS.has(command)) throw new KernelError('EBADF')
       switch (command) {
         case Fcntl.GETFD:
           return fds.closeOnExec(fd) ? 1 : 0
@@ -279,6 +287,15 @@ const attempt = <T>(call: () => T): T | number => {
     return call()
   } catch (error) {
     return failure(error)
+  }
+}
+
+/** Looking a descriptor up in procfs: what is not open is not there. */
+const inProcfs = (get: () => OpenFile): OpenFile => {
+  try {
+    return get()
+  } catch {
+    throw new KernelError('ENOENT')
   }
 }
 

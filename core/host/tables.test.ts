@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { HostMemory } from './host-memory.ts'
 import { FileKind, type SlotRow, VmWord } from './tables.ts'
 
-const { tables } = HostMemory.create(16 * 2 ** 20)
+const { tables } = HostMemory.create(64 * 2 ** 20)
 
 test('range rows stay sorted, merged and right', () => {
   fc.assert(

@@ -97,7 +97,7 @@ export class MachineTables {
   readonly #f64: Float64Array
   readonly #layout: HostLayout
   /** What writeSlots wrote last, by VM; the writer's thread only. */
-  readonly #shownSlots: (readonly SlotRow[])[] = Array.from({ length: MAX_VMS }, () => [])
+  readonly #shownSlots: SlotRow[][] = Array.from({ length: MAX_VMS }, () => [])
 
   constructor(buffer: SharedArrayBuffer, layout: HostLayout) {
     this.#u32 = new Uint32Array(buffer, 0, layout.bytes / 4)
@@ -156,7 +156,8 @@ export class MachineTables {
     const generation = this.vmWord(vm, VmWord.SLOTS_GENERATION)
     this.setVmWord(vm, VmWord.SLOTS_GENERATION, generation + 1)
     const count = Math.min(slots.length, MAX_SLOT_ROWS)
-    const shown = all ? [] : this.#shownSlots[vm]
+    if (all) this.#shownSlots[vm] = []
+    const shown = this.#shownSlots[vm]
     let head = 0
     while (head < count && head < shown.length && shown[head] === slots[head]) head++
     let tail = 0
@@ -173,7 +174,7 @@ export class MachineTables {
       )
     }
     for (let i = head; i < count - tail; i++) this.#writeSlot(base + i * SLOT_ROW_BYTES, slots[i])
-    this.#shownSlots[vm] = slots.slice(0, count)
+    this.#shownSlots[vm].splice(head, shown.length - tail - head, ...slots.slice(head, count - tail))
     this.setVmWord(vm, VmWord.SLOTS, count)
     if (slots.length > count) this.setVmWord(vm, VmWord.TRUNCATED, 1)
     this.setVmWord(vm, VmWord.SLOTS_GENERATION, generation + 2)

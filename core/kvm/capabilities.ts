@@ -20,7 +20,6 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.GUEST_MEMFD:
     case Cap.IMMEDIATE_EXIT:
     case Cap.MP_STATE:
-    case Cap.MULTI_ADDRESS_SPACE:
       return 1
     case Cap.ONE_REG:
     case Cap.SYSTEM_EVENT_DATA:

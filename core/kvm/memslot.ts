@@ -132,7 +132,12 @@ export class MemslotSet {
   }
 
   replace(old: Memslot, slot: Memslot): void {
-    this.remove(old)
-    this.insert(slot)
+    if (old.baseGfn !== slot.baseGfn || old.id !== slot.id) {
+      this.remove(old)
+      this.insert(slot)
+      return
+    }
+    this.#byId.set(slot.id, slot)
+    this.#sorted[this.#firstAfter(slot.baseGfn)] = slot
   }
 }

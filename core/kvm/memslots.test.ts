@@ -13,7 +13,7 @@ const PAGE = 4096
 const MIB = 2 ** 20
 
 const machine = (hooks: KvmHooks = noVcpus) => {
-  const kvm = new KvmHost({ bytes: 16 * MIB, hooks })
+  const kvm = new KvmHost({ bytes: 64 * MIB, hooks })
   return { kvm, ...kvm.createVm(0), uaddr: kvm.anonymous(MIB) }
 }
 

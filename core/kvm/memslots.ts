@@ -36,11 +36,14 @@ export function* setUserMemoryRegion(
 ): KernelTask<number> {
   if (!second && region.flags & ~V1_FLAGS) throw new KernelError('EINVAL')
   if ((region.slot & 0xffff) >= vm.profile.memslots) throw new KernelError('EINVAL')
+  // The kernel puts files on the way back to user space, after every lock: releasing one takes slots_lock.
+  const files: GmemFile<Memslot>[] = []
   yield* vm.slotsLock.lock()
   try {
-    yield* setMemoryRegion(vm, process, region)
+    yield* setMemoryRegion(vm, process, region, files)
   } finally {
     vm.slotsLock.unlock()
+    for (const file of files) yield* file.put()
   }
   return 0
 }
@@ -78,7 +81,12 @@ const checkArguments = (vm: Vm, region: MemoryRegion): void => {
 }
 
 /** kvm_set_memory_region, under slots_lock. */
-function* setMemoryRegion(vm: Vm, process: Process, region: MemoryRegion): KernelTask<void> {
+function* setMemoryRegion(
+  vm: Vm,
+  process: Process,
+  region: MemoryRegion,
+  files: GmemFile<Memslot>[],
+): KernelTask<void> {
   checkArguments(vm, region)
   const id = region.slot & 0xffff
   const old = vm.slots.byId(id)
@@ -100,27 +108,25 @@ function* setMemoryRegion(vm: Vm, process: Process, region: MemoryRegion): Kerne
     throw new KernelError('EEXIST')
 
   let gmem: GmemFile<Memslot> | null = null
-  if (region.flags & MemFlag.GUEST_MEMFD)
+  if (region.flags & MemFlag.GUEST_MEMFD) {
     gmem = gmemForSlot(vm, process, region.guestMemfd, region.guestMemfdOffset, pages)
+    files.push(gmem)
+  }
+  const slot = new Memslot({
+    id,
+    flags: region.flags | (gmem && gmem.inode.flags & GmemFlag.MMAP ? MemFlag.GMEM_ONLY : 0),
+    baseGfn,
+    pages,
+    userspaceAddr: region.userspaceAddr,
+    fileIndex: gmem ? region.guestMemfdOffset / PAGE_SIZE : 0,
+    gmem,
+  })
+  yield* bindSlot(vm, slot)
   try {
-    const slot = new Memslot({
-      id,
-      flags: region.flags | (gmem && gmem.inode.flags & GmemFlag.MMAP ? MemFlag.GMEM_ONLY : 0),
-      baseGfn,
-      pages,
-      userspaceAddr: region.userspaceAddr,
-      fileIndex: gmem ? region.guestMemfdOffset / PAGE_SIZE : 0,
-      gmem,
-    })
-    yield* bindSlot(vm, slot)
-    try {
-      yield* replaceSlot(vm, old, slot, change)
-    } catch (error) {
-      yield* unbindSlot(vm, slot)
-      throw error
-    }
-  } finally {
-    if (gmem) yield* gmem.put()
+    yield* replaceSlot(vm, old, slot, change)
+  } catch (error) {
+    yield* unbindSlot(vm, slot)
+    throw error
   }
 }
 
@@ -176,8 +182,9 @@ function* replaceSlot(vm: Vm, old: Memslot | null, slot: Memslot | null, change:
 }
 
 const exchange = (set: Vm['slots'], old: Memslot | null, slot: Memslot | null): void => {
-  if (old) set.remove(old)
-  if (slot) set.insert(slot)
+  if (old && slot) set.replace(old, slot)
+  else if (old) set.remove(old)
+  else if (slot) set.insert(slot)
 }
 
 /** kvm_swap_active_memslots; lets go of slots_arch_lock. */

@@ -13,7 +13,7 @@ const PAGE = 4096
 const MIB = 2 ** 20
 
 const on = (profile: HostProfile) => {
-  const kvm = new KvmHost({ profile, bytes: 16 * MIB })
+  const kvm = new KvmHost({ profile, bytes: 64 * MIB })
   const { fd, vm } = kvm.createVm(0)
   return { kvm, fd, vm, check: (cap: number) => kvm.ioctl(kvm.kvm, Kvm.CHECK_EXTENSION, cap) }
 }
@@ -138,6 +138,17 @@ describe('rows', () => {
     expect(shown.x86).toMatchObject(['anon_inode:[kvm-gmem]', { type: 0x09041934 }])
     expect(shown.riscv).toMatchObject(['/guest_memfd:[kvm-gmem]', { type: 0x474d454d }])
   })
+})
+
+test('a guest_memfd cannot be opened again, except as a path, which is no file to bind', () => {
+  const { kvm, fd } = on(x86)
+  const gmem = kvm.createGmem(fd, MIB)
+  expect(kvm.syscalls.reopen(gmem, 2)).toBe(-Errno.ENXIO)
+  expect(kvm.syscalls.reopen(99, 2)).toBe(-Errno.ENOENT)
+  const path = kvm.syscalls.reopen(gmem, 0o10000000)
+  expect(kvm.syscalls.fstat(path)).toMatchObject({ size: MIB })
+  expect(kvm.setSlot(fd, { flags: MemFlag.GUEST_MEMFD, size: PAGE, fd: path })).toBe(-Errno.EBADF)
+  expect(kvm.ioctl(kvm.syscalls.reopen(kvm.kvm, 2), Kvm.GET_API_VERSION)).toBe(12)
 })
 
 test('a structure at a bad user address is EFAULT, at a good one it is read', () => {

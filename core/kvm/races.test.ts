@@ -1,12 +1,21 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { gpa, hva } from '../base/units.ts'
+import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { handleGuestFault } from './fault.ts'
 import { checkInvariants } from './invariants.ts'
 import { TestGuest } from './testing/guest.ts'
 import { KvmHost } from './testing/kvm-host.ts'
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryAttributes, memoryRegion2 } from './uapi.ts'
+import {
+  createGuestMemfd,
+  gmemPopulate,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  Kvm,
+  MemFlag,
+  memoryAttributes,
+  memoryRegion2,
+} from './uapi.ts'
 import type { KvmDebug } from './vm.ts'
 
 const PAGE = 4096
@@ -14,9 +23,13 @@ const RAM = 0x80000000
 const PAGES = 16
 const SIZE = PAGES * PAGE
 
+const memory = HostMemory.create(64 * 2 ** 20)
+
+/** A machine on the one memory, which keeps what the last one left in its frames. */
 const machine = (debug: KvmDebug = {}) => {
   const guest = new TestGuest()
-  const kvm = new KvmHost({ bytes: 16 * 2 ** 20, hooks: guest.hooks, debug })
+  memory.reset()
+  const kvm = new KvmHost({ memory, hooks: guest.hooks, debug })
   const { fd, vm } = kvm.createVm(1)
   const gmem = kvm.createGmem(fd, 2 * SIZE)
   const uaddr = kvm.anonymous(SIZE)
@@ -61,6 +74,8 @@ const operation = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('protect' as const), range, prot: fc.constantFrom(0, 1, 3) }),
   },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('renew' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('populate' as const), range }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('delete' as const), slot: fc.nat(2) }) },
   {
     weight: 3,
@@ -88,6 +103,18 @@ const taskOf = (m: ReturnType<typeof machine>, op: Operation): KernelTask<unknow
         if (op.toPrivate) vm.declared?.completeUnshare(start, start + op.range.size / PAGE)
         else vm.declared?.completeShare(start, start + op.range.size / PAGE)
       })()
+    case 'renew':
+      // The file goes away under its slots, and a new one takes its place.
+      return (function* () {
+        yield* syscalls.close(gmem)
+        m.gmem = yield* syscalls.ioctl(fd, Kvm.CREATE_GUEST_MEMFD, createGuestMemfd(2 * SIZE, 0))
+      })()
+    case 'populate':
+      return syscalls.ioctl(
+        fd,
+        Kvm.GMEM_POPULATE,
+        gmemPopulate(RAM + op.range.at, op.range.size, uaddr + op.range.at),
+      )
     case 'punch':
       return syscalls.fallocate(gmem, 3, op.range.at, op.range.size)
     case 'allocate':
@@ -142,7 +169,7 @@ const schedules = (debug: KvmDebug) =>
   )
 
 test('random ioctls, host accesses and guest touches at once, shuffled: every invariant holds at rest', () => {
-  fc.assert(schedules({}), { numRuns: 150 })
+  fc.assert(schedules({}), { numRuns: 300 })
 })
 
 test('the same search finds the bug when the retry check is left out', () => {

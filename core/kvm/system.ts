@@ -65,6 +65,10 @@ class KvmFile extends OpenFile {
     this.#system = system
   }
 
+  override reopen(): OpenFile {
+    return new KvmFile(this.#system)
+  }
+
   // biome-ignore lint/correctness/useYield: none of these waits
   override *ioctl(process: Process, number: number, argument: UserArgument): KernelTask<number> {
     const value = typeof argument === 'number' ? argument : 0

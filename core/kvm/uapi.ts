@@ -49,6 +49,7 @@ export const Cap = {
   ONE_REG: 70,
   READONLY_MEM: 81,
   CHECK_EXTENSION_VM: 105,
+  /** 0 here: kernels with one address space do not know it. */
   MULTI_ADDRESS_SPACE: 118,
   MAX_VCPU_ID: 128,
   IMMEDIATE_EXIT: 136,

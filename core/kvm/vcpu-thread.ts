@@ -5,6 +5,7 @@
 // hypervisor worker's doorbell, park, and enter again when told to. The thread never allocates, never talks
 // by messages, and while it is parked or halted it counts as outside guest mode.
 
+import { Patience } from '../base/patience.ts'
 import type { Engine } from '../engine/engine.ts'
 import { Exit, TIMEBASE_HZ, Vcpu } from '../engine/vcpu-block.ts'
 import { Header, type HostLayout, vcpuBlock } from '../host/layout.ts'
@@ -35,11 +36,14 @@ export interface VcpuThreadOptions {
   /** The machine's clock, in ticks of TIMEBASE_HZ. */
   readonly now: () => number
   readonly trace: TraceRing
+  /** Processor cores of the real machine. */
+  readonly cores: number
 }
 
 const STIP = 1 << 5
-/** Loads of the command word before parking: a doorbell's answer takes a few microseconds. */
-const SPINS = 2000
+const TICKS_PER_US = TIMEBASE_HZ / 1e6
+/** Loads between two looks at the clock, and all there are when cores are short. */
+const SPINS = 500
 const MAX_HALT_MS = 60_000
 
 const KVM_ENTRY = traceEventNumber('kvm_entry')
@@ -53,6 +57,7 @@ export class VcpuThread {
   readonly #registers: VcpuRegisters
   readonly #header: Int32Array
   readonly #sbi: SbiThreadContext
+  readonly #patience = new Patience()
 
   constructor(options: VcpuThreadOptions) {
     const { buffer, layout, index, vcpuCount } = options
@@ -79,13 +84,24 @@ export class VcpuThread {
 
   #awaitCommand(): number {
     const { words } = this.#words
-    for (let spin = 0; spin < SPINS; spin++) {
-      if (this.#words.load(Vcpu.COMMAND) !== VcpuCommand.NONE)
-        return Atomics.exchange(words, Vcpu.COMMAND >> 2, VcpuCommand.NONE)
-    }
+    const patient = this.#o.now() + (this.#hasCoreToSpare() ? this.#patience.micros * TICKS_PER_US : 0)
+    do {
+      for (let spin = 0; spin < SPINS; spin++)
+        if (this.#words.load(Vcpu.COMMAND) !== VcpuCommand.NONE)
+          return Atomics.exchange(words, Vcpu.COMMAND >> 2, VcpuCommand.NONE)
+    } while (this.#o.now() < patient)
+    const parked = this.#o.now()
     while (this.#words.load(Vcpu.COMMAND) === VcpuCommand.NONE)
       Atomics.wait(words, Vcpu.COMMAND >> 2, VcpuCommand.NONE)
+    this.#patience.parked((this.#o.now() - parked) / TICKS_PER_US)
     return Atomics.exchange(words, Vcpu.COMMAND >> 2, VcpuCommand.NONE)
+  }
+
+  /** This thread and the hypervisor's take a core each; the other vCPUs in guest mode one each. */
+  #hasCoreToSpare(): boolean {
+    let running = 0
+    for (const vcpu of this.#sbi.vcpus) if (vcpu.load(Vcpu.MODE) === VcpuMode.IN_GUEST_MODE) running++
+    return running + 2 <= this.#o.cores
   }
 
   #doorbell(reason: number): void {

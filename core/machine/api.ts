@@ -90,6 +90,15 @@ export interface MachineStats {
 /** How kernel paths run. `slow`: one step every `stepMs` milliseconds, locks stay held. */
 export type TaskMode = { readonly kind: 'run' } | { readonly kind: 'slow'; readonly stepMs: number }
 
+/** Where a kernel task stands. */
+export interface KernelTaskState {
+  readonly name: string
+  /** The step it stands at, as `function/what`; null before its first. */
+  readonly at: string | null
+  /** It waits there for a lock, an acknowledgement or a vCPU. */
+  readonly waiting: boolean
+}
+
 /** A notice for the person: an exit that needs explaining, a refused conversion, a stop. */
 export interface MachineNotice {
   readonly severity: 'info' | 'warning' | 'error'
@@ -127,4 +136,6 @@ export interface MachineApi {
   hostAllocate(gpa: number, size: number): Promise<HostResult<number>>
   inspect(gpa: number, length: number): Promise<PageInspection>
   stats(): Promise<MachineStats>
+  /** The kernel tasks under way, for slow motion. */
+  kernelTasks(): Promise<readonly KernelTaskState[]>
 }

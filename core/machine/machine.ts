@@ -10,7 +10,7 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
 import { Process } from '../host/process.ts'
 import { profiles } from '../kvm/profiles.ts'
-import { VcpuCommand, VcpuDoorbell, VcpuWords } from '../kvm/requests.ts'
+import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../kvm/requests.ts'
 import { KvmSystem } from '../kvm/system.ts'
 import { VcpuMaker } from '../kvm/vcpu-file.ts'
 import {
@@ -26,6 +26,7 @@ import { type VcpuEnd, VcpuLoop } from '../vmm/vcpu-loop.ts'
 import { Vmm } from '../vmm/vmm.ts'
 import {
   type ConversionPolicy,
+  type KernelTaskState,
   type MachineApi,
   type MachineConfig,
   type MachineEvents,
@@ -84,7 +85,9 @@ export class Machine implements MachineApi, Pumped {
     const threads = { memory: memory.memory, vcpuCount: config.vcpus, epoch: this.#platform.epoch }
     await Promise.all([
       this.#platform.spawnTimer(threads),
-      ...Array.from({ length: config.vcpus }, (_, index) => this.#platform.spawnVcpu({ ...threads, index })),
+      ...Array.from({ length: config.vcpus }, (_, index) =>
+        this.#platform.spawnVcpu({ ...threads, index, cores: this.#platform.cores }),
+      ),
     ])
     const devices = attachDevices(memory, config.vcpus)
     const incarnation = this.#powerOn(config, memory, devices, placement, events)
@@ -179,12 +182,24 @@ export class Machine implements MachineApi, Pumped {
     return machineStats(memory, incarnation.vmm.vm.row, config.vcpus, seconds)
   }
 
+  async kernelTasks(): Promise<readonly KernelTaskState[]> {
+    const { tasks } = this.#machine().incarnation.host.scheduler
+    return tasks.map(({ name, step, runnable }) => ({ name, at: step?.at ?? null, waiting: !runnable }))
+  }
+
   pump(): boolean {
     const scheduler = this.#built?.incarnation.host.scheduler
     if (!scheduler) return false
     const before = scheduler.progress
     scheduler.pump()
     return scheduler.progress !== before
+  }
+
+  hasCoreToSpare(): boolean {
+    const vcpus = this.#built?.incarnation.vmm.vcpus ?? []
+    let running = 0
+    for (const { vcpu } of vcpus) if (vcpu.words.load(Vcpu.MODE) === VcpuMode.IN_GUEST_MODE) running++
+    return running < this.#platform.cores
   }
 
   wantsPumpIn(): number {

@@ -6,6 +6,8 @@ import type { ThreadInit, VcpuInit } from './threads.ts'
 export interface Pumped {
   /** Runs everything that can run; true when something was done. */
   pump(): boolean
+  /** True: a core is free for spinning instead of parking. */
+  hasCoreToSpare(): boolean
   /** Milliseconds until it wants to be pumped although nobody rings (slow motion); Infinity for never. */
   wantsPumpIn(): number
 }
@@ -13,6 +15,8 @@ export interface Pumped {
 export interface Platform {
   /** The machine's epoch on the platform's shared scale, in milliseconds. */
   readonly epoch: number
+  /** Processor cores of the real machine. */
+  readonly cores: number
   /** A clock in ticks of TIMEBASE_HZ since an epoch, the same in every thread. */
   createClock(epoch: number): () => number
   randomBytes(count: number): Uint8Array

@@ -22,6 +22,8 @@ export interface ThreadInit {
 export interface VcpuInit extends ThreadInit {
   /** Hart id. */
   readonly index: number
+  /** Processor cores of the real machine. */
+  readonly cores: number
 }
 
 /** Period of the kick that makes vCPUs look at their timers, in milliseconds. */
@@ -52,6 +54,7 @@ export const prepareVcpu = (init: VcpuInit, now: () => number): (() => void) => 
     devices: attachDevices(host, init.vcpuCount),
     now,
     trace: host.traceRing(init.index + 1),
+    cores: init.cores,
   })
   return () => thread.loop()
 }

@@ -74,7 +74,7 @@ export const BandView = ({ machine }: { machine: Machine }) => {
   useDrawer(({ changed }) => {
     const node = canvas.current
     if (!changed || !node || !frame.current) return
-    fitCanvas(node, frame.current.clientWidth, frame.current.clientHeight)
+    fitCanvas(node, node.clientWidth, node.clientHeight)
     if (rows.current.length !== node.height * ROW_BYTES)
       rows.current = new Uint8Array(node.height * ROW_BYTES)
     fillBandRows(rows.current, node.height, axis, shown)

@@ -51,6 +51,7 @@ export const connect = (worker: Worker, onError: (message: string) => void): Hyp
     hostAllocate: (gpa, size) => call(remote.hostAllocate(gpa, size)),
     inspect: (gpa, length) => call(remote.inspect(gpa, length)),
     stats: () => call(remote.stats()),
+    kernelTasks: () => call(remote.kernelTasks()),
   }
   return {
     api,

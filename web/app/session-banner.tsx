@@ -4,6 +4,9 @@ import type { ReactNode } from 'react'
 import { MachineState } from '../../core/machine/api.ts'
 import { usePage, usePageState } from './page.ts'
 
+/** A message of a layer below as a sentence of its own. */
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
+
 const Banner = ({
   kind,
   title,
@@ -37,7 +40,7 @@ export const SessionBanner = () => {
   if (session.phase === 'failed') {
     const { smaller } = session
     return (
-      <Banner kind="fault" title="No machine" detail={session.message}>
+      <Banner kind="fault" title="No machine" detail={sentence(session.message)}>
         {smaller && (
           <button
             type="button"
@@ -68,7 +71,7 @@ export const SessionBanner = () => {
       <Banner
         kind="fault"
         title="The hypervisor worker is dead"
-        detail={`${session.cause}. What you see is the memory as it left it.`}
+        detail={`${sentence(session.cause)}. What you see is the memory as it left it.`}
       >
         {restart}
       </Banner>
@@ -79,7 +82,7 @@ export const SessionBanner = () => {
       <Banner
         kind={run === MachineState.off ? 'calm' : 'fault'}
         title={run === MachineState.off ? 'Powered off' : 'The machine failed'}
-        detail={stop?.message ?? ''}
+        detail={sentence(stop?.message ?? '')}
       >
         <button type="button" className="button primary" onClick={() => supervisor.reset()}>
           Reset

@@ -4,7 +4,6 @@
 
 import { useEffect, useRef } from 'react'
 import type { MachineStats } from '../../core/machine/api.ts'
-import { VmFloat } from '../../core/machine/view.ts'
 import { resolveChain } from '../model/chain.ts'
 import { bytes, count, hex, rate } from './format.ts'
 import { useDrawer, usePage, usePageState } from './page.ts'
@@ -48,9 +47,9 @@ export const StatusBar = () => {
     const refresh = async (): Promise<void> => {
       const { machine } = supervisor
       if (!machine) return
-      const { sampler, view } = machine
+      const { sampler, log } = machine
       show('folios', `${count(sampler.framesInUse)} (${bytes(sampler.framesInUse * 4096)})`)
-      show('conversions', count(view.tables.vmFloat(0, VmFloat.CONVERSIONS)))
+      show('conversions', count(log.completed))
       show('frame', `${scheduler.frameMs.toFixed(1)} ms`)
       const stats = await supervisor.api.stats()
       const before = last.current
@@ -89,7 +88,7 @@ export const StatusBar = () => {
     <footer className="status-bar">
       {figure('mips', 'MIPS', 'Guest instructions retired, millions a second, all vCPUs')}
       {figure('exits', 'exits/s', 'VM exits a second')}
-      {figure('conversions', 'conversions', 'Ranges converted since power-on')}
+      {figure('conversions', 'conversions', 'Conversions asked for since power-on')}
       {figure('folios', 'folios in use', 'Frames of host memory that are neither free nor reserved')}
       {figure('frame', 'a frame', 'Time this page spends on a frame that draws, on its own thread')}
       <Chain />

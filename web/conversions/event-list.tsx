@@ -22,8 +22,9 @@ const fieldText = (name: string, value: number): string =>
 export const EventList = () => {
   const machine = useMachine()
   const [filter, setFilter] = useState('')
+  const [withDevices, setWithDevices] = useState(false)
   useSampled(REFRESH_MS)
-  const all = machine?.log.events ?? []
+  const all = (withDevices ? machine?.log.deviceAccesses : machine?.log.events) ?? []
   const wanted = filter.toLowerCase()
   const shown = []
   for (let i = all.length - 1; i >= 0 && shown.length < SHOWN; i--) {
@@ -47,6 +48,15 @@ export const EventList = () => {
             <option key={name} value={name} />
           ))}
         </datalist>
+        <label className="check">
+          <input
+            type="checkbox"
+            data-testid="device-accesses"
+            checked={withDevices}
+            onChange={(event) => setWithDevices(event.target.checked)}
+          />
+          Device accesses
+        </label>
         {!!machine?.log.lost && <span className="muted">{count(machine.log.lost)} overwritten unread</span>}
       </div>
       <ScrollArea label="Kernel events" className="table-scroll" testId="events">

@@ -1,21 +1,32 @@
-// In slow motion: the kernel step that was taken last, and by which task.
+// In slow motion: the kernel tasks under way and the step that each stands at.
 
-import { useRef } from 'react'
-import { useDrawer, useMachine } from '../app/page.ts'
+import { useEffect, useState } from 'react'
+import type { KernelTaskState } from '../../core/machine/api.ts'
+import { usePage } from '../app/page.ts'
+
+const REFRESH_MS = 80
 
 export const StepLine = () => {
-  const machine = useMachine()
-  const text = useRef<HTMLElement>(null)
-  useDrawer(() => {
-    const step = machine?.log.step
-    const next = step
-      ? step.fields.map(([name, value]) => `${name} ${value}`).join(', ')
-      : 'no kernel path is under way'
-    if (text.current && text.current.textContent !== next) text.current.textContent = next
-  })
+  const { supervisor } = usePage()
+  const [tasks, setTasks] = useState<readonly KernelTaskState[]>([])
+  useEffect(() => {
+    const timer = setInterval(() => {
+      // A worker that is gone answers nothing; the banner says so.
+      Promise.resolve()
+        .then(() => supervisor.api.kernelTasks())
+        .then(setTasks)
+        .catch(() => undefined)
+    }, REFRESH_MS)
+    return () => clearInterval(timer)
+  }, [supervisor])
   return (
-    <p className="step-line" data-testid="kernel-step">
-      Slow motion <b ref={text} className="mono" />
-    </p>
+    <ul className="steps" data-testid="kernel-steps" aria-label="Kernel tasks">
+      {tasks.map(({ name, at, waiting }) => (
+        <li key={name} data-waiting={waiting}>
+          <span className="muted">{name}</span> <b className="mono">{at ?? 'about to start'}</b>
+          {waiting && <span className="muted"> waits</span>}
+        </li>
+      ))}
+    </ul>
   )
 }

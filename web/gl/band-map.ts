@@ -31,8 +31,8 @@ void main() {
     float split = 0.72;
     if (x < split) {
       float shared = float(a.g) / 255.0;
-      // A shared page in a sea of private ones must be seen: what is there at all gets an eighth of the width.
-      float edge = shared <= 0.0 ? 1.0 : shared >= 1.0 ? 0.0 : clamp(1.0 - shared, 0.125, 0.875);
+      // A shared page in a sea of private ones must be seen: what is there at all gets a quarter of the width.
+      float edge = shared <= 0.0 ? 1.0 : shared >= 1.0 ? 0.0 : clamp(1.0 - shared, 0.25, 0.75);
       bool isShared = x / split > edge;
       c = isShared ? sharedHue : privateHue;
       if (isShared && diagonal < 2.0) c = mix(c, ground, 0.28);

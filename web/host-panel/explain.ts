@@ -4,24 +4,23 @@ import type { HostResult } from '../../core/machine/api.ts'
 
 export type HostCall = 'read' | 'write' | 'convert' | 'punch' | 'allocate'
 
+const NOT_MAPPABLE =
+  'The guest page is private: it lies in the guest_memfd, and a file created without GUEST_MEMFD_FLAG_MMAP cannot be mapped.'
+
 const byCall: Readonly<Record<HostCall, Readonly<Record<string, string>>>> = {
-  read: {},
-  write: {},
+  read: { ENODEV: NOT_MAPPABLE },
+  write: { ENODEV: NOT_MAPPABLE },
   convert: {
     EINVAL:
-      'KVM_SET_MEMORY_ATTRIBUTES wants a page-aligned, non-empty range and attributes that this VM has.',
-    ENOMEM: 'No memory for the attribute tracking.',
+      'KVM_SET_MEMORY_ATTRIBUTES wants a page-aligned range that is not empty, and attributes that the VM has.',
   },
   punch: {
-    EINVAL:
-      'fallocate wants an offset that is not negative and a length above zero; guest_memfd wants both page-aligned.',
-    EOPNOTSUPP: 'guest_memfd punches holes with KEEP_SIZE only.',
-    ENODEV: 'No guest_memfd stands behind this address.',
+    EINVAL: 'The offset is negative, the length is not above zero, or one of them is not page-aligned.',
+    EOPNOTSUPP: 'guest_memfd punches holes with FALLOC_FL_KEEP_SIZE only.',
   },
   allocate: {
-    EINVAL: 'The range is not page-aligned or reaches beyond the file.',
-    ENOMEM: 'The host has no free frames left.',
-    ENODEV: 'No guest_memfd stands behind this address.',
+    EINVAL: 'The range is not page-aligned, is empty, or reaches beyond the file.',
+    ENOSPC: 'The range reaches beyond what the file may hold.',
   },
 }
 
@@ -32,7 +31,7 @@ const common: Readonly<Record<string, string>> = {
 }
 
 const signals: Readonly<Record<string, string>> = {
-  'SIGSEGV SEGV_MAPERR': 'Nothing is mapped at that address of the VMM process.',
+  'SIGSEGV SEGV_MAPERR': 'Nothing is mapped there in the VMM process.',
   'SIGSEGV SEGV_ACCERR': 'The mapping is there but does not allow the access.',
   'SIGBUS BUS_ADRERR':
     'The mapping is there but no page may come: the guest page is private, or it lies beyond the file’s end.',

@@ -41,9 +41,44 @@ describe('EventLog', () => {
   it('counts what was overwritten before it was read', () => {
     const { view } = new TestTables()
     const log = new EventLog(view)
-    for (let i = 0; i < 4_096 + 10; i++) view.traces[1].write(CONVERT, 1, i, i, i + 1, 8, 0, 0, 0)
+    const write = (records: number): void => {
+      for (let i = 0; i < records; i++) view.traces[1].write(DONE, 1, i, i, i + 1, 8, 0, 0, 0)
+    }
+    // More than any ring keeps; what is left of it is the ring's size.
+    write(100_000)
     log.read()
-    expect(log.lost).toBe(10)
+    const kept = log.completed
+    expect(log.lost).toBe(100_000 - kept)
+    expect(log.lost).toBeGreaterThan(0)
+    write(kept + 10)
+    log.read()
+    expect(log.lost).toBe(100_000 - kept + 10)
+  })
+
+  it('keeps device accesses apart, so that a busy serial line pushes nothing out', () => {
+    const { view } = new TestTables()
+    const log = new EventLog(view)
+    const mmio = traceEventNumber('kvm_mmio')
+    view.traces[0].write(CONVERT, 0, 1, 1, 2, 8, 0, 0)
+    for (let i = 0; i < 3_000; i++) {
+      for (let j = 0; j < 4; j++) view.traces[1].write(mmio, 1, i, 2, 1, 0x10000000, 0x20)
+      log.read()
+    }
+    expect(log.events.map(({ name }) => name)).toEqual(['kvm_gmem_convert'])
+    expect(log.deviceAccesses.length).toBeGreaterThan(1_000)
+    expect(log.deviceAccesses.length).toBeLessThan(10_000)
+  })
+
+  it('forgets the past of a machine that was reset', () => {
+    const { view, resetTraces } = new TestTables()
+    const log = new EventLog(view)
+    view.traces[0].write(CONVERT, 0, 1, 1, 2, 8, 0, 0)
+    view.traces[0].write(CONVERT, 0, 2, 3, 4, 8, 0, 0)
+    log.read()
+    resetTraces()
+    view.traces[0].write(CONVERT, 0, 1, 7, 8, 8, 0, 0)
+    log.read()
+    expect(log.conversions.map(({ start }) => start)).toEqual([7])
   })
 
   it('says when there is nothing new', () => {

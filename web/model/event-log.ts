@@ -40,7 +40,7 @@ export interface Conversion {
 
 const CONVERT = traceEventNumber('kvm_gmem_convert')
 const DONE = traceEventNumber('gmemscope_convert_done')
-const STEP = traceEventNumber('gmemscope_task_step')
+const MMIO = traceEventNumber('kvm_mmio')
 const ENTRY = traceEventNumber('kvm_entry')
 const EXIT = traceEventNumber('kvm_exit')
 
@@ -50,13 +50,20 @@ const askers: Readonly<Record<number, string>> = {
   [Asker.hostPanel]: 'host panel',
 }
 
+/** Drops the oldest, seldom: only when there are twice as many as are kept. */
+const trim = (list: unknown[], kept: number): void => {
+  if (list.length > 2 * kept) list.splice(0, list.length - kept)
+}
+
 export class EventLog {
   readonly events: LogEvent[] = []
+  /** Device accesses, apart: a busy serial line would push everything else out. */
+  readonly deviceAccesses: LogEvent[] = []
   readonly conversions: Conversion[] = []
   /** Records overwritten before the page read them. */
   lost = 0
-  /** The newest kernel step, in slow motion. */
-  step: LogEvent | null = null
+  /** Conversions that came to their end, refused ones too. */
+  completed = 0
   version = 0
   readonly #view: MachineView
   readonly #next: number[]
@@ -70,10 +77,9 @@ export class EventLog {
   /** Reads what the rings gained; true when there was anything. */
   read(): boolean {
     const fresh: TraceRecord[] = []
+    if (this.#view.traces.some((ring, thread) => ring.head < this.#next[thread])) this.#startOver()
     this.#view.traces.forEach((ring, thread) => {
       if (ring.head === this.#next[thread]) return
-      // A ring that starts over belongs to a machine that was reset.
-      if (ring.head < this.#next[thread]) this.#next[thread] = 0
       const { records, next, lost } = ring.read(this.#next[thread])
       this.#next[thread] = next
       this.lost += lost
@@ -82,10 +88,9 @@ export class EventLog {
     if (!fresh.length) return false
     fresh.sort((a, b) => a.time - b.time)
     for (const record of fresh) this.#add(record)
-    if (this.events.length > 2 * KEPT_EVENTS) this.events.splice(0, this.events.length - KEPT_EVENTS)
-    if (this.conversions.length > 2 * KEPT_CONVERSIONS) {
-      this.conversions.splice(0, this.conversions.length - KEPT_CONVERSIONS)
-    }
+    trim(this.events, KEPT_EVENTS)
+    trim(this.deviceAccesses, KEPT_EVENTS)
+    trim(this.conversions, KEPT_CONVERSIONS)
     this.version++
     return true
   }
@@ -103,11 +108,8 @@ export class EventLog {
       time,
       fields: row.fields.map((name, i) => [name, fields[i]]),
     }
-    if (event === STEP) {
-      this.step = entry
-      return
-    }
-    this.events.push(entry)
+    if (event === MMIO) this.deviceAccesses.push(entry)
+    else this.events.push(entry)
     if (event === CONVERT) this.#convert(entry.id, record)
     else if (event === DONE) this.#done(entry.id, record)
   }
@@ -116,8 +118,19 @@ export class EventLog {
     this.conversions.push({ id, time, start, end, from, to, asker: '', zapped, ns: null, errno: 0 })
   }
 
+  /** A ring that starts over belongs to a machine that was reset: its past is gone. */
+  #startOver(): void {
+    this.#next.fill(0)
+    this.events.length = 0
+    this.deviceAccesses.length = 0
+    this.conversions.length = 0
+    this.completed = 0
+    this.lost = 0
+  }
+
   /** Completes the conversion it ends; a refusal has only this event. */
   #done(id: number, { time, fields: [start, end, to, asker, ns, errno] }: TraceRecord): void {
+    this.completed++
     const at = this.conversions.findLastIndex(
       (c) => c.ns === null && c.start === start && c.end === end && c.to === to,
     )

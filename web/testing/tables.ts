@@ -26,7 +26,7 @@ export class TestTables {
   readonly #words: Int32Array
 
   constructor() {
-    const memory = new WebAssembly.Memory({ shared: true, initial: 512, maximum: 512 })
+    const memory = new WebAssembly.Memory({ shared: true, initial: 1024, maximum: 1024 })
     const buffer: unknown = memory.buffer
     if (!(buffer instanceof SharedArrayBuffer)) throw new Error('the memory is not shared')
     this.view = new MachineView(memory)
@@ -54,6 +54,12 @@ export class TestTables {
   setPrivate(start: number, end: number, isPrivate: boolean): void {
     this.tables.setRange(0, 'attributes', BASE_GFN + start, BASE_GFN + end, isPrivate)
     this.tables.setRange(0, 'declared', BASE_GFN + start, BASE_GFN + end, isPrivate)
+  }
+
+  /** What the reset of a machine does to its rings. */
+  readonly resetTraces = (): void => {
+    const { traces, devices } = this.view.layout
+    new Uint8Array(this.#words.buffer).fill(0, traces, devices)
   }
 
   /** A folio of the file at `index`, in stage 2. */

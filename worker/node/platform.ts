@@ -1,6 +1,7 @@
 // A machine in this Node process: threads, clock and pump for core's Machine.
 
 import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { Machine } from '../../core/machine/machine.ts'
 import { pumpLoop } from '../pump.ts'
@@ -21,6 +22,7 @@ const started = (file: URL, init: unknown): Promise<void> =>
 export const createNodeMachine = (): Machine =>
   new Machine({
     epoch: sharedNow(),
+    cores: availableParallelism(),
     createClock: nodeClock,
     randomBytes: (count) => new Uint8Array(randomBytes(count)),
     defer: (callback) => void setTimeout(callback, 1),

@@ -41,7 +41,7 @@ export class KvmHost {
 
   constructor(options: KvmHostOptions = {}) {
     const profile = options.profile ?? profiles['riscv-sw-protected']
-    this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 32 * 2 ** 20), { poison: true })
+    this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 64 * 2 ** 20), { poison: true })
     this.process = new Process(this.host, profile.userAddressBits, 65536)
     this.syscalls = new Syscalls(this.process)
     this.system = new KvmSystem(this.host, profile, options.hooks ?? noVcpus, options.debug)

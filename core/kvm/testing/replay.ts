@@ -271,6 +271,7 @@ const operations: Record<string, Operation> = {
     return outcome
   },
   dup: (run, step) => run.made(step, run.kvm.syscalls.dup(run.fd(step.fd))),
+  reopen: (run, step) => run.made(step, run.kvm.syscalls.reopen(run.fd(step.fd), integer(step.flags))),
   open_other: (run, step) => {
     const { syscalls } = run.kvm
     const kind = String(step.kind)

@@ -1,0 +1,90 @@
+// The page as a person uses it: types on the console, selects addresses, reads the inspector.
+import { expect, type Locator, type Page } from '@playwright/test'
+
+/** Where the guest monitor's `+N` addresses begin. */
+export const SCRATCH = 0x84000000
+
+export const scratch = (page: number): number => SCRATCH + page * 4096
+
+export class MachinePage {
+  readonly page: Page
+  readonly console: Locator
+
+  constructor(page: Page) {
+    this.page = page
+    this.console = page.getByTestId('console')
+  }
+
+  /** Loads the page and waits for the guest's prompt. */
+  static async boot(page: Page, url = '/'): Promise<MachinePage> {
+    await page.goto(url)
+    const machine = new MachinePage(page)
+    await machine.expectPrompt()
+    return machine
+  }
+
+  async expectPrompt(): Promise<void> {
+    await expect(this.console).toContainText('gmem>', { timeout: 20_000 })
+  }
+
+  get state(): Locator {
+    return this.page.getByTestId('state')
+  }
+
+  get banner(): Locator {
+    return this.page.getByTestId('banner')
+  }
+
+  /** A value of the inspector. */
+  field(name: string): Locator {
+    return this.page.locator(`[data-field="${name}"]`)
+  }
+
+  /** Runs a command of the monitor and waits for `answer` on the console. */
+  async type(command: string, answer: string | RegExp): Promise<void> {
+    await this.console.locator('textarea').focus()
+    await this.page.keyboard.type(command)
+    await this.page.keyboard.press('Enter')
+    await expect(this.console).toContainText(answer, { timeout: 20_000 })
+  }
+
+  /** Runs the command of the palette whose title contains `text`; an address goes there. */
+  async command(text: string): Promise<void> {
+    await this.page.keyboard.press('ControlOrMeta+k')
+    await this.page.getByPlaceholder('A command').fill(text)
+    await this.page.keyboard.press('Enter')
+    await expect(this.page.getByPlaceholder('A command')).toBeHidden()
+  }
+
+  /** Selects a guest page. */
+  async select(gpa: number): Promise<void> {
+    await this.command(`0x${gpa.toString(16)}`)
+    await expect(this.field('gfn')).toHaveText(`gfn 0x${Math.floor(gpa / 4096).toString(16)}`)
+  }
+
+  /** Has the host process do something to the selected page; returns the newest outcome. */
+  async host(action: 'read' | 'write' | 'to-shared' | 'to-private' | 'punch' | 'allocate'): Promise<Locator> {
+    await this.page.getByTestId('tab-host').click()
+    const outcomes = this.page.getByTestId('host-outcome')
+    const before = await outcomes.count()
+    await this.page.getByTestId(`host-${action}`).click()
+    await expect(outcomes).toHaveCount(before + 1)
+    return outcomes.first()
+  }
+
+  /** Pages of a map that hold a folio. */
+  async allocated(map: string): Promise<number> {
+    const text = await this.page.getByTestId(`count-${map}`).innerText()
+    return Number(text.split(' of ')[0].replaceAll(',', ''))
+  }
+
+  /** The colour in the middle of a map or the band where the selected page's cursor is. */
+  async colourAtSelection(frame: Locator): Promise<string> {
+    const cursor = await frame.locator('[data-kind="selected"]').boundingBox()
+    if (!cursor) throw new Error('the selected page is not in sight')
+    const x = Math.floor(cursor.x + cursor.width / 2)
+    const y = Math.floor(cursor.y + cursor.height / 2)
+    const pixel = await this.page.screenshot({ clip: { x, y, width: 1, height: 1 } })
+    return pixel.toString('base64')
+  }
+}
