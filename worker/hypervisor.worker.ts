@@ -9,7 +9,11 @@ import { pumpLoop } from './pump.ts'
 /** Posts the first message and waits for the answer: nobody may block before every worker runs. */
 const started = (worker: Worker, init: ThreadInit): Promise<Worker> =>
   new Promise((resolve, reject) => {
-    worker.onmessage = () => resolve(worker)
+    worker.onmessage = () => {
+      // From now on an error is a crash: unhandled here, it becomes the page's.
+      worker.onerror = null
+      resolve(worker)
+    }
     worker.onerror = (event) => reject(new Error(`a worker did not start: ${event.message}`))
     worker.postMessage(init)
   })

@@ -18,6 +18,8 @@ export const KvmExit = {
 export const KvmSystemEvent = { SHUTDOWN: 1, RESET: 2 } as const
 export const KVM_MEMORY_EXIT_FLAG_PRIVATE = 1 << 3
 export const KVM_INTERNAL_ERROR_EMULATION = 1
+/** FAIL_ENTRY reason (project-own; bit 0 is the kernel's KVM_RUN_FAIL_ENTRY no-VS-file): the engine failed. */
+export const FAIL_ENTRY_ENGINE = 1 << 1
 
 const IMMEDIATE_EXIT = 1
 const EXIT_REASON = 8

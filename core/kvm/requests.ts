@@ -39,6 +39,8 @@ export const VcpuDoorbell = {
   SIGNAL: 2,
   /** The reset is done. */
   RESET: 3,
+  /** The engine failed: no guest instruction can be run. */
+  FAILED: 4,
 } as const
 
 /** The shared words of one vCPU block, by name. */

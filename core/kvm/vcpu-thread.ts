@@ -74,12 +74,15 @@ export class VcpuThread {
 
   /** Serves commands for ever; blocks its thread, which ends with the machine's. */
   loop(): never {
-    for (;;) {
-      if (this.#awaitCommand() === VcpuCommand.RESET) {
-        this.#o.engine.reset()
-        this.#doorbell(VcpuDoorbell.RESET)
-      } else this.#doorbell(this.#runGuest())
-    }
+    for (;;) this.serve(this.#awaitCommand())
+  }
+
+  /** Serves one VcpuCommand and rings when it is done. */
+  serve(command: number): void {
+    if (command === VcpuCommand.RESET) {
+      this.#o.engine.reset()
+      this.#doorbell(VcpuDoorbell.RESET)
+    } else this.#doorbell(this.#runGuest())
   }
 
   #awaitCommand(): number {
@@ -122,8 +125,9 @@ export class VcpuThread {
         if (this.#serveRequests()) return VcpuDoorbell.SIGNAL
         continue
       }
-      const exit = this.#o.engine.run()
+      const exit = this.#enter()
       words.store(Vcpu.MODE, VcpuMode.OUTSIDE_GUEST_MODE)
+      if (exit === null) return VcpuDoorbell.FAILED
       if (exit === Exit.POLL) {
         this.#count('poll_exits')
         continue
@@ -131,6 +135,15 @@ export class VcpuThread {
       this.#count('exits')
       this.#registers.setNumber(Vcpu.EXIT_SCAUSE, exit)
       if (!this.#handle(exit)) return VcpuDoorbell.EXIT
+    }
+  }
+
+  /** Runs guest code; null when the engine itself failed, which is a bug in it and must not end the thread. */
+  #enter(): number | null {
+    try {
+      return this.#o.engine.run()
+    } catch {
+      return null
     }
   }
 

@@ -10,7 +10,13 @@ import { Exit, Vcpu } from '../engine/vcpu-block.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { vcpuBlock } from '../host/layout.ts'
 import { type GuestAccess, handleGuestFault } from './fault.ts'
-import { KVM_INTERNAL_ERROR_EMULATION, KVM_MEMORY_EXIT_FLAG_PRIVATE, KvmExit, KvmRun } from './kvm-run.ts'
+import {
+  FAIL_ENTRY_ENGINE,
+  KVM_INTERNAL_ERROR_EMULATION,
+  KVM_MEMORY_EXIT_FLAG_PRIVATE,
+  KvmExit,
+  KvmRun,
+} from './kvm-run.ts'
 import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
 import { MpState } from './mp-state.ts'
 import { OneRegisters } from './one-reg.ts'
@@ -138,6 +144,10 @@ export class KvmVcpu {
       const reason = this.words.load(Vcpu.DOORBELL)
       this.words.store(Vcpu.DOORBELL, VcpuDoorbell.NONE)
       if (reason === VcpuDoorbell.SIGNAL) this.#interrupted()
+      if (reason === VcpuDoorbell.FAILED) {
+        this.run.setFailEntry(FAIL_ENTRY_ENGINE, this.id)
+        return
+      }
       if (yield* this.#handleExit()) return
     }
   }

@@ -81,6 +81,10 @@ export class VcpuLoop {
         const { type, data } = run.systemEvent
         return { kind: type === KvmSystemEvent.SHUTDOWN ? 'shutdown' : 'reset', reason: data }
       }
+      case KvmExit.FAIL_ENTRY:
+        return this.#failed(
+          'KVM_RUN could not enter the guest (FAIL_ENTRY): its registers or page tables break the engine',
+        )
       default:
         return this.#failed(`KVM_RUN returned exit reason ${run.exitReason}, which this VMM does not serve`)
     }
