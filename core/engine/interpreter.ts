@@ -90,6 +90,8 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
     const pc = f.local('i64')
     /** Four times the instructions retired when ip and bias do not say it. */
     const done = f.local('i32')
+    /** What of SLICE_BYTES is left when INSTRET was last stored. */
+    const limit = f.local('i32')
     const entry = f.local('i32')
     const host = f.local('i32')
     const priv = f.local('i32')
@@ -105,6 +107,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
       count(f, base, () => f.get(done))
     }
 
+    f.set(limit, f.i32.const(SLICE_BYTES))
     f.set(priv, load32(f, base, 'PRIV'))
     f.set(tlb, tlbOfPrivilege(f, base, priv))
     f.set(pc, f.i64.and(load64(f, base, 'PC'), f.i64.const(-4)))
@@ -164,10 +167,11 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                       locals: { base, ip, bias, word, page, pageVa, tlb, entry, host, target, va, value },
                       labels: { next, jump, failed, illegal, stop },
                       pc: currentPc,
-                      overdue: () => f.i32.gt_s(retired(), f.i32.const(SLICE_BYTES)),
+                      overdue: () => f.i32.gt_s(retired(), f.get(limit)),
                       /** Makes INSTRET exact before the current instruction. */
                       settle: () => {
                         count(f, base, retired)
+                        f.set(limit, f.i32.sub(f.get(limit), retired()))
                         f.set(bias, f.get(ip))
                       },
                       exitSlice: () => f.return(f.i32.const(CONTINUE)),
@@ -177,7 +181,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                       () => {
                         f.set(pc, currentPc())
                         f.set(done, retired())
-                        f.brIf(leavePc, f.i32.gt_s(f.get(done), f.i32.const(SLICE_BYTES)))
+                        f.brIf(leavePc, f.i32.gt_s(f.get(done), f.get(limit)))
                         f.br(goto)
                       },
                       undefined,
@@ -195,7 +199,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                 // A taken jump to va that leaves the page.
                 f.set(done, f.i32.add(retired(), f.i32.const(4)))
                 f.set(pc, f.get(va))
-                f.brIf(leavePc, f.i32.gt_s(f.get(done), f.i32.const(SLICE_BYTES)))
+                f.brIf(leavePc, f.i32.gt_s(f.get(done), f.get(limit)))
                 f.br(goto)
               })
             })

@@ -1,22 +1,10 @@
 // struct kvm_run: the page a vCPU shares with its VMM (include/uapi/linux/kvm.h, 64-bit layout).
 
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { ExitReason } from './uapi.ts'
 import type { VcpuRegisters } from './vcpu-registers.ts'
 
-/** KVM_EXIT_* reasons this hypervisor produces. */
-export const KvmExit = {
-  UNKNOWN: 0,
-  MMIO: 6,
-  FAIL_ENTRY: 9,
-  INTR: 10,
-  INTERNAL_ERROR: 17,
-  SYSTEM_EVENT: 24,
-  RISCV_SBI: 35,
-  MEMORY_FAULT: 39,
-} as const
-
 export const KvmSystemEvent = { SHUTDOWN: 1, RESET: 2 } as const
-export const KVM_MEMORY_EXIT_FLAG_PRIVATE = 1 << 3
 export const KVM_INTERNAL_ERROR_EMULATION = 1
 /** FAIL_ENTRY reason (project-own; bit 0 is the kernel's KVM_RUN_FAIL_ENTRY no-VS-file): the engine failed. */
 export const FAIL_ENTRY_ENGINE = 1 << 1
@@ -65,7 +53,7 @@ export class KvmRun {
 
   /** Fills the MMIO exit; `low` and `high` are the stored value, zero for a load. */
   setMmio(gpa: number, length: number, write: boolean, low: number, high: number): void {
-    this.exitReason = KvmExit.MMIO
+    this.exitReason = ExitReason.MMIO
     this.#setU64(UNION, gpa)
     this.setMmioData(low, high)
     this.#view.setUint32(UNION + 16, length, true)
@@ -83,7 +71,7 @@ export class KvmRun {
   }
 
   setMemoryFault(flags: number, gpa: number, size: number): void {
-    this.exitReason = KvmExit.MEMORY_FAULT
+    this.exitReason = ExitReason.MEMORY_FAULT
     this.#setU64(UNION, flags)
     this.#setU64(UNION + 8, gpa)
     this.#setU64(UNION + 16, size)
@@ -98,7 +86,7 @@ export class KvmRun {
   }
 
   setSbi(extension: number, fid: number, args: readonly number[]): void {
-    this.exitReason = KvmExit.RISCV_SBI
+    this.exitReason = ExitReason.RISCV_SBI
     this.#setU64(UNION, extension)
     this.#setU64(UNION + 8, fid)
     for (let i = 0; i < 6; i++) this.#setU64(UNION + 16 + 8 * i, args[i])
@@ -119,21 +107,21 @@ export class KvmRun {
   }
 
   setSystemEvent(type: number, data: number): void {
-    this.exitReason = KvmExit.SYSTEM_EVENT
+    this.exitReason = ExitReason.SYSTEM_EVENT
     this.#view.setUint32(UNION, type, true)
     this.#view.setUint32(UNION + 4, 1, true)
     this.#setU64(UNION + 8, data)
   }
 
   setInternalError(suberror: number, data: readonly number[]): void {
-    this.exitReason = KvmExit.INTERNAL_ERROR
+    this.exitReason = ExitReason.INTERNAL_ERROR
     this.#view.setUint32(UNION, suberror, true)
     this.#view.setUint32(UNION + 4, data.length, true)
     for (const [i, word] of data.entries()) this.#setU64(UNION + 8 + 8 * i, word)
   }
 
   setFailEntry(reason: number, cpu: number): void {
-    this.exitReason = KvmExit.FAIL_ENTRY
+    this.exitReason = ExitReason.FAIL_ENTRY
     this.#setU64(UNION, reason)
     this.#view.setUint32(UNION + 8, cpu, true)
   }

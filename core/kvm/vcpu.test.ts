@@ -6,12 +6,12 @@ import { hva } from '../base/units.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
 import { MapFlag } from '../host/mmap.ts'
 import { Prot } from '../host/vma.ts'
-import { FAIL_ENTRY_ENGINE, KVM_MEMORY_EXIT_FLAG_PRIVATE, KvmExit, KvmSystemEvent } from './kvm-run.ts'
+import { FAIL_ENTRY_ENGINE, KvmSystemEvent } from './kvm-run.ts'
 import { MpState } from './mp-state.ts'
 import { OneReg } from './one-reg.ts'
 import { SbiError, SbiExtension } from './sbi.ts'
 import { InlineMachine, RAM } from './testing/inline-vcpus.ts'
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm } from './uapi.ts'
+import { ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from './uapi.ts'
 
 const x = (machine: InlineMachine, register: number, id = 0): bigint =>
   machine.vcpu(id).oneReg.get(OneReg.x(register))
@@ -35,11 +35,11 @@ describe('MMIO', () => {
     machine.load(`li t0, 0x1000\nlh t1, 2(t0)\n${SHUTDOWN}`)
     const { run } = machine.vcpu()
     expect(machine.run()).toBe(0)
-    expect(run.exitReason).toBe(KvmExit.MMIO)
+    expect(run.exitReason).toBe(ExitReason.MMIO)
     expect(run.mmio).toEqual({ gpa: 0x1002, length: 2, write: false, low: 0, high: 0 })
     run.setMmioData(0x8001, 0)
     machine.run()
-    expect(run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+    expect(run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
     expect(x(machine, 6)).toBe(signed(-0x7fff))
   })
 
@@ -64,7 +64,7 @@ describe('MMIO', () => {
     machine.run()
     expect(run.mmio).toEqual({ gpa: 0x1008, length: 8, write: true, low: -2, high: -1 })
     machine.run()
-    expect(run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+    expect(run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
   })
 
   test.each([
@@ -84,12 +84,12 @@ describe('memory faults', () => {
     machine.kvm.setAttributes(machine.vmFd, RAM + 0x3000, 0x1000, 0)
     const { run } = machine.vcpu()
     expect(machine.run()).toBe(-Errno.EFAULT)
-    expect(run.exitReason).toBe(KvmExit.MEMORY_FAULT)
+    expect(run.exitReason).toBe(ExitReason.MEMORY_FAULT)
     expect(run.memoryFault).toEqual({ flags: KVM_MEMORY_EXIT_FLAG_PRIVATE, gpa: RAM + 0x3000, size: 0x1000 })
     // The machine is alive: with the attribute back the same instruction succeeds.
     machine.kvm.setAttributes(machine.vmFd, RAM + 0x3000, 0x1000, KVM_MEMORY_ATTRIBUTE_PRIVATE)
     expect(machine.run()).toBe(0)
-    expect(run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+    expect(run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
     expect(x(machine, 7)).toBe(7n)
   })
 })
@@ -107,7 +107,7 @@ describe('SBI', () => {
       const machine = new InlineMachine()
       machine.load(`${ecall(extension, 2, RAM, 0x1000)}mv s0, a0\n${SHUTDOWN}`)
       machine.run()
-      expect(machine.vcpu().run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+      expect(machine.vcpu().run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
       expect(x(machine, 8)).toBe(signed(SbiError.NOT_SUPPORTED))
     }
   })
@@ -118,7 +118,7 @@ describe('SBI', () => {
     const { run, oneReg } = machine.vcpu()
     oneReg.set(OneReg.SBI_COVG, 1n)
     machine.run()
-    expect(run.exitReason).toBe(KvmExit.RISCV_SBI)
+    expect(run.exitReason).toBe(ExitReason.RISCV_SBI)
     expect(run.sbi.extension).toBe(SbiExtension.COVG)
     expect(run.sbi.args.slice(0, 2)).toEqual([RAM + 0x2000, 0x2000])
     expect(run.sbiReturn).toEqual({ error: SbiError.NOT_SUPPORTED, value: 0 })
@@ -156,7 +156,7 @@ describe('SBI', () => {
     machine.load(`${ecall(SbiExtension.COVG, fid, gpa, size)}mv s0, a0\n${SHUTDOWN}`)
     machine.vcpu().oneReg.set(OneReg.SBI_COVG, 1n)
     machine.run()
-    expect(machine.vcpu().run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+    expect(machine.vcpu().run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
     expect(x(machine, 8)).toBe(signed(error))
   })
 
@@ -221,7 +221,7 @@ describe('the vCPU descriptor', () => {
     expect(kvm.ioctl(fds[0], Kvm.RUN, 1)).toBe(-Errno.EINVAL)
     machine.vcpu().signal()
     expect(machine.run()).toBe(-Errno.EINTR)
-    expect(machine.vcpu().run.exitReason).toBe(KvmExit.INTR)
+    expect(machine.vcpu().run.exitReason).toBe(ExitReason.INTR)
     expect(kvm.ioctl(fds[0], Kvm.SET_MP_STATE, new Uint8Array([9, 0, 0, 0]))).toBe(-Errno.EINVAL)
     expect(kvm.ioctl(fds[0], Kvm.SET_MP_STATE, new Uint8Array([MpState.STOPPED, 0, 0, 0]))).toBe(0)
     const state = new Uint8Array(4)
@@ -238,7 +238,7 @@ describe('the vCPU descriptor', () => {
     expect(address).toBeGreaterThan(0)
     expect(kvm.run(kvm.syscalls.load(hva(address + 8), 1))).toEqual({
       ok: true,
-      value: new Uint8Array([KvmExit.SYSTEM_EVENT]),
+      value: new Uint8Array([ExitReason.SYSTEM_EVENT]),
     })
     expect(kvm.run(kvm.syscalls.load(hva(address + 4096), 1))).toMatchObject({ ok: false, signal: 'SIGBUS' })
     expect(kvm.run(kvm.syscalls.munmap(address, 8192))).toBe(0)
@@ -251,10 +251,10 @@ describe('the vCPU descriptor', () => {
     const root = vcpu.registers.word(Vcpu.HGATP_ROOT)
     vcpu.registers.setWord(Vcpu.HGATP_ROOT, 0xfffff000 | 0)
     expect(machine.run()).toBe(0)
-    expect(vcpu.run.exitReason).toBe(KvmExit.FAIL_ENTRY)
+    expect(vcpu.run.exitReason).toBe(ExitReason.FAIL_ENTRY)
     expect(vcpu.registers.view.getUint32(Vcpu.KVM_RUN + 32, true)).toBe(FAIL_ENTRY_ENGINE)
     vcpu.registers.setWord(Vcpu.HGATP_ROOT, root)
     machine.run()
-    expect(vcpu.run.exitReason).toBe(KvmExit.SYSTEM_EVENT)
+    expect(vcpu.run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
   })
 })

@@ -10,19 +10,14 @@ import { Exit, Vcpu } from '../engine/vcpu-block.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { vcpuBlock } from '../host/layout.ts'
 import { type GuestAccess, handleGuestFault } from './fault.ts'
-import {
-  FAIL_ENTRY_ENGINE,
-  KVM_INTERNAL_ERROR_EMULATION,
-  KVM_MEMORY_EXIT_FLAG_PRIVATE,
-  KvmExit,
-  KvmRun,
-} from './kvm-run.ts'
+import { FAIL_ENTRY_ENGINE, KVM_INTERNAL_ERROR_EMULATION, KvmRun } from './kvm-run.ts'
 import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
 import { MpState } from './mp-state.ts'
 import { OneRegisters } from './one-reg.ts'
 import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuWords } from './requests.ts'
 import { SBI_A0, SBI_A1, SbiError } from './sbi.ts'
 import { applyCovg, type CovgRequest, sbiInKernel } from './sbi-kernel.ts'
+import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import { VcpuRegisters } from './vcpu-registers.ts'
 import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
 import type { Vm } from './vm.ts'
@@ -113,7 +108,7 @@ export class KvmVcpu {
    * EHWPOISON with exit reason MEMORY_FAULT.
    */
   *ioctlRun(): KernelTask<void> {
-    this.run.exitReason = KvmExit.UNKNOWN
+    this.run.exitReason = ExitReason.UNKNOWN
     this.#completePending()
     if (this.run.immediateExit) throw new KernelError('EINTR')
     try {
@@ -155,7 +150,7 @@ export class KvmVcpu {
   #interrupted(): never {
     this.#signalled = false
     this.#count('signal_exits')
-    this.run.exitReason = KvmExit.INTR
+    this.run.exitReason = ExitReason.INTR
     throw new KernelError('EINTR')
   }
 

@@ -5,9 +5,9 @@ import { hva, PAGE_SIZE } from '../base/units.ts'
 import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Advice } from '../host/madvise.ts'
-import { KvmExit, KvmSystemEvent } from '../kvm/kvm-run.ts'
+import { KvmSystemEvent } from '../kvm/kvm-run.ts'
 import { SbiCovg, SbiDbcn, SbiError, SbiExtension } from '../kvm/sbi.ts'
-import { KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from '../kvm/uapi.ts'
+import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from '../kvm/uapi.ts'
 import { Asker } from '../trace/events.ts'
 import type { Vmm, VmmVcpu } from './vmm.ts'
 
@@ -55,7 +55,7 @@ export class VcpuLoop {
       this.#conversion = null
       const result = yield* this.#vmm.syscalls.ioctl(fd, Kvm.RUN, 0)
       if (result === -Errno.EINTR) continue
-      const faulted = vcpu.run.exitReason === KvmExit.MEMORY_FAULT && result < 0
+      const faulted = vcpu.run.exitReason === ExitReason.MEMORY_FAULT && result < 0
       const end = faulted
         ? yield* this.#memoryFault(-result)
         : result < 0
@@ -70,18 +70,18 @@ export class VcpuLoop {
   *#exit(): KernelTask<VcpuEnd | null> {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
-      case KvmExit.MMIO:
+      case ExitReason.MMIO:
         // Nothing is there: as on a bus nobody answers, loads read ones and stores are lost.
         if (!run.mmio.write) run.setMmioData(-1, -1)
         return null
-      case KvmExit.RISCV_SBI:
+      case ExitReason.RISCV_SBI:
         yield* this.#sbi()
         return null
-      case KvmExit.SYSTEM_EVENT: {
+      case ExitReason.SYSTEM_EVENT: {
         const { type, data } = run.systemEvent
         return { kind: type === KvmSystemEvent.SHUTDOWN ? 'shutdown' : 'reset', reason: data }
       }
-      case KvmExit.FAIL_ENTRY:
+      case ExitReason.FAIL_ENTRY:
         return this.#failed(
           'KVM_RUN could not enter the guest (FAIL_ENTRY): its registers or page tables break the engine',
         )
