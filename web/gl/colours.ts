@@ -13,10 +13,15 @@ export interface MapColours {
   readonly ink: Rgb
 }
 
-/** An sRGB colour as #rrggbb in three numbers from 0 to 1. */
+/** An sRGB colour as #rrggbb, or as #rgb (what a minifier makes of it), in three numbers from 0 to 1. */
 export const parseHex = (text: string): Rgb => {
-  const value = Number.parseInt(text.trim().slice(1), 16)
-  return [((value >> 16) & 255) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255]
+  const digits = text.trim().slice(1)
+  const size = digits.length / 3
+  const channel = (at: number): number => {
+    const part = digits.slice(at * size, (at + 1) * size)
+    return Number.parseInt(size === 1 ? part + part : part, 16) / 255
+  }
+  return [channel(0), channel(1), channel(2)]
 }
 
 export const readColours = (): MapColours => {
