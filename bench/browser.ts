@@ -78,9 +78,12 @@ export class Chromium {
     this.#live ??= serveLive()
     const page = await this.#newPage()
     if (settings)
-      await page.addInitScript((state) => {
-        localStorage.setItem('gmemscope', JSON.stringify({ version: 1, state }))
-      }, { settings })
+      await page.addInitScript(
+        (state) => {
+          localStorage.setItem('gmemscope', JSON.stringify({ version: 1, state }))
+        },
+        { settings },
+      )
     return { page, url: (await this.#live).url }
   }
 
@@ -114,7 +117,8 @@ const serveLive = (): Promise<Server> =>
         child.kill()
       })
     child.stdout.on('data', (chunk: Buffer) => {
-      if (chunk.toString().includes('gmemscope is at')) resolve({ url: `http://localhost:${LIVE_PORT}/`, stop })
+      if (chunk.toString().includes('gmemscope is at'))
+        resolve({ url: `http://localhost:${LIVE_PORT}/`, stop })
     })
     child.once('exit', (status) => reject(new Error(`the page's server ended with status ${status}`)))
   })

@@ -56,10 +56,7 @@ export interface Environment {
   readonly versions: Readonly<Record<string, string>>
 }
 
-export const environment = (
-  loadBefore: number,
-  versions: Readonly<Record<string, string>>,
-): Environment => ({
+export const environment = (loadBefore: number, versions: Readonly<Record<string, string>>): Environment => ({
   date: new Date().toISOString().slice(0, 10),
   processor: cpus()[0]?.model.trim() ?? 'unknown',
   cores: availableParallelism(),

@@ -28,7 +28,10 @@ export interface BatchTimes {
 }
 
 /** Exits that the hypervisor thread served, each with the entry that followed. */
-const roundTrips = (vcpu: readonly TraceRecord[], causes: readonly number[]): { from: number; to: number }[] => {
+const roundTrips = (
+  vcpu: readonly TraceRecord[],
+  causes: readonly number[],
+): { from: number; to: number }[] => {
   const trips: { from: number; to: number }[] = []
   for (let i = 0; i + 1 < vcpu.length; i++) {
     const [exit, entry] = [vcpu[i], vcpu[i + 1]]
@@ -44,10 +47,7 @@ const times = (trips: readonly { from: number; to: number }[]): Times => ({
 })
 
 /** One vCPU's batch; `hypervisor` and `vcpu` are the records of the two threads' rings, in order. */
-export const batchTimes = (
-  hypervisor: readonly TraceRecord[],
-  vcpu: readonly TraceRecord[],
-): BatchTimes => {
+export const batchTimes = (hypervisor: readonly TraceRecord[], vcpu: readonly TraceRecord[]): BatchTimes => {
   const done = hypervisor.filter((r) => r.event === CONVERT_DONE && r.fields[3] === Asker.guest)
   // The guest's only calls that reach the hypervisor are its asks, and the power-off, which never returns.
   const conversions = roundTrips(vcpu, [Exit.VS_ECALL])

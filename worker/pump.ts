@@ -39,7 +39,10 @@ export const pumpLoop = async (buffer: SharedArrayBuffer, pumped: Pumped): Promi
     Atomics.add(header, Header.HEARTBEAT, 1)
     let busyUntil = 0
     for (let now = performance.now(); ; now = performance.now()) {
-      if (pumped.pump()) busyUntil = now + patience.micros / 1000
+      if (pumped.pump()) {
+        if (busyUntil > 0) patience.caught()
+        busyUntil = now + patience.micros / 1000
+      }
       if (now >= busyUntil || now - turned > TURN_MS || !pumped.hasCoreToSpare()) break
     }
     if (performance.now() - turned > TURN_MS) {

@@ -241,6 +241,7 @@ export class XArray<T> {
 
 const isUniform = <T>(node: Node<T>): boolean => {
   const first = node.slots[0]
-  for (const entry of node.slots) if (entry !== first || entry instanceof Node) return false
+  if (first instanceof Node) return false
+  for (const entry of node.slots) if (entry !== first) return false
   return true
 }

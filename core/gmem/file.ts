@@ -85,8 +85,8 @@ export class GmemFile<Binding> extends OpenFile {
   *getPfn(index: number, binding: Binding): KernelTask<Pfn> {
     if (!this.live) throw new KernelError('EFAULT')
     if (this.bindings.get(index) !== binding || index >= this.inode.pages) throw new KernelError('EIO')
-    yield GET_FOLIO
     const inode = this.inode
+    if (inode.host.scheduler.stepping) yield GET_FOLIO
     // The last reference may have gone while others ran: the folio would belong to nobody.
     if (!this.live) throw new KernelError('EFAULT')
     const pfn = inode.folioOrCreate(index)

@@ -138,3 +138,12 @@ test('a punch and a host fault that run together never leave the host on a freed
     }
   }
 })
+
+test('G5 a hole beyond the end of the file is no error and no pages', () => {
+  const { host, fd, syscalls, run } = setUp(4, 0)
+  const ring = host.memory.traceRing(0)
+  const before = ring.head
+  expect(run(syscalls.fallocate(fd, 3, 100 * PAGE, PAGE))).toBe(0)
+  const punched = ring.read(before).records.map(({ fields }) => fields.slice(1, 4))
+  expect(punched).toEqual([[4, 0, 0]])
+})

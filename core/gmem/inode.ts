@@ -24,9 +24,9 @@ export const GmemFlag = {
 } as const
 
 /** Pages handled between two chances for others to run. */
-const BATCH = 4096
-const RESCHED: Step = { at: 'kvm_gmem_allocate/cond_resched' }
-const TRUNCATE: Step = { at: 'truncate_inode_pages_range/cond_resched' }
+const BATCH = 1024
+const RESCHED: Step = { at: 'kvm_gmem_allocate/cond_resched', resched: true }
+const TRUNCATE: Step = { at: 'truncate_inode_pages_range/cond_resched', resched: true }
 
 export class GmemInode implements Inode {
   readonly host: Host

@@ -12,17 +12,19 @@ const END: Step = { at: 'kvm_gmem_punch_hole/invalidate_end' }
 export const filterOf = (inode: GmemInode): GmemFilter =>
   inode.flags & GmemFlag.INIT_SHARED ? { private: false, shared: true } : { private: true, shared: false }
 
-/** Frees pages [start, end); what lies past the end of the file is no error. */
-export function* punchHole(inode: GmemInode, start: number, end: number): KernelTask<void> {
+/** Frees pages [from, end); what lies past the end of the file is no error. */
+export function* punchHole(inode: GmemInode, from: number, end: number): KernelTask<void> {
+  const { scheduler } = inode.host
   const filter = filterOf(inode)
+  const start = Math.min(from, inode.pages)
   const last = Math.min(end, inode.pages)
   yield* inode.invalidateLock.writeLock()
-  yield BEGIN
+  if (scheduler.stepping) yield BEGIN
   let zapped = 0
   for (const view of inode.views) zapped += yield* view.client.invalidateBegin(view, start, last, filter)
-  yield TRUNCATE
+  if (scheduler.stepping) yield TRUNCATE
   const freed = yield* inode.truncateRange(start, last)
-  yield END
+  if (scheduler.stepping) yield END
   for (const view of inode.views) yield* view.client.invalidateEnd(view, start, last)
   inode.host.trace('kvm_gmem_punch_hole', inode.row, start, last - start, freed, zapped)
   inode.invalidateLock.writeUnlock()

@@ -1,7 +1,7 @@
 // Locks of kernel tasks: a task `yield*`s on acquire and parks while another holds the lock.
 //
-// Every acquisition is a named step, so slow motion and shuffled schedules stop there, and lockdep checks the
-// order. Unlocking does not yield.
+// Every acquisition is a named step where a task is driven step by step (slow motion, shuffled schedules); at full
+// speed a free lock is taken at once. Lockdep checks the order. Unlocking does not yield.
 
 import type { KernelTask, Step } from './kernel-task.ts'
 import type { LockClass, Lockdep, LockHolder } from './lockdep.ts'
@@ -9,7 +9,7 @@ import type { LockClass, Lockdep, LockHolder } from './lockdep.ts'
 /** What locks need from their host: lockdep, and who is running. */
 export interface LockContext {
   readonly lockdep: Lockdep
-  readonly scheduler: { readonly current: LockHolder }
+  readonly scheduler: { readonly current: LockHolder; readonly stepping: boolean }
 }
 
 /** A sleeping lock with one owner (struct mutex; also stands for a spinlock). */
@@ -33,7 +33,7 @@ export class Mutex {
   *lock(): KernelTask<void> {
     const { lockdep, scheduler } = this.#context
     lockdep.acquire(scheduler.current, this.#class)
-    yield this.#step
+    if (scheduler.stepping || this.#owner !== null) yield this.#step
     this.#owner = scheduler.current
   }
 
@@ -59,20 +59,22 @@ export class RwLock {
   constructor(context: LockContext, name: string) {
     this.#context = context
     this.#class = context.lockdep.classOf(name)
-    this.#readStep = {
-      at: `read lock ${name}`,
-      until: () => this.#writer === null && this.#writersWaiting === 0,
-    }
-    this.#writeStep = { at: `write lock ${name}`, until: () => this.#writer === null && this.#readers === 0 }
+    this.#readStep = { at: `read lock ${name}`, until: () => this.#readable }
+    this.#writeStep = { at: `write lock ${name}`, until: () => !this.locked }
   }
 
   get locked(): boolean {
     return this.#writer !== null || this.#readers > 0
   }
 
+  get #readable(): boolean {
+    return this.#writer === null && this.#writersWaiting === 0
+  }
+
   *readLock(): KernelTask<void> {
-    this.#context.lockdep.acquire(this.#context.scheduler.current, this.#class)
-    yield this.#readStep
+    const { lockdep, scheduler } = this.#context
+    lockdep.acquire(scheduler.current, this.#class)
+    if (scheduler.stepping || !this.#readable) yield this.#readStep
     this.#readers++
   }
 
@@ -82,11 +84,14 @@ export class RwLock {
   }
 
   *writeLock(): KernelTask<void> {
-    this.#context.lockdep.acquire(this.#context.scheduler.current, this.#class)
-    this.#writersWaiting++
-    yield this.#writeStep
-    this.#writersWaiting--
-    this.#writer = this.#context.scheduler.current
+    const { lockdep, scheduler } = this.#context
+    lockdep.acquire(scheduler.current, this.#class)
+    if (scheduler.stepping || this.locked) {
+      this.#writersWaiting++
+      yield this.#writeStep
+      this.#writersWaiting--
+    }
+    this.#writer = scheduler.current
   }
 
   writeUnlock(): void {

@@ -53,35 +53,37 @@ export function* madvise(
   }
   // Holes are skipped, then reported: everything mapped has been treated.
   let hole = false
-  for (let at = start; at < end; ) {
-    const vma = process.vmas.within(at, end)[0]
-    if (!vma) {
-      hole = true
-      break
+  yield* process.mmapLock.readLock()
+  try {
+    for (let at = start; at < end; ) {
+      const vma = process.vmas.within(at, end)[0]
+      if (!vma) {
+        hole = true
+        break
+      }
+      if (vma.start > at) hole = true
+      const from = Math.max(at, vma.start)
+      at = Math.min(end, vma.end)
+      yield* advise(process, vma, from, at, advice)
     }
-    if (vma.start > at) hole = true
-    const from = Math.max(at, vma.start)
-    at = Math.min(end, vma.end)
-    yield* advise(process, vma, from, at, advice)
+  } finally {
+    process.mmapLock.readUnlock()
   }
   if (hole) throw new KernelError('ENOMEM')
   return 0
 }
 
+/** One mapping's part, under mmap_lock. */
 function* advise(process: Process, vma: Vma, start: number, end: number, advice: number): KernelTask<void> {
   switch (advice) {
     case Advice.DONTNEED:
     case Advice.DONTNEED_LOCKED:
       if (vma.locked && advice === Advice.DONTNEED) throw new KernelError('EINVAL')
-      yield* process.mmapLock.readLock()
       yield* process.zap(start, end)
-      process.mmapLock.readUnlock()
       return
     case Advice.FREE:
       if (vma.file) throw new KernelError('EINVAL')
-      yield* process.mmapLock.readLock()
       yield* process.zap(start, end)
-      process.mmapLock.readUnlock()
       return
     case Advice.WIPEONFORK:
       if (vma.file || vma.shared) throw new KernelError('EINVAL')
@@ -93,11 +95,14 @@ function* advise(process: Process, vma: Vma, start: number, end: number, advice:
     case Advice.REMOVE: {
       if (vma.locked || !vma.file) throw new KernelError('EINVAL')
       if (!vma.shared || !(vma.mayProt & Prot.WRITE)) throw new KernelError('EACCES')
+      // The file takes its own locks, and its last reference may go: not under mmap_lock.
       const file = vma.file.get()
+      process.mmapLock.readUnlock()
       try {
         yield* fallocateFile(file, REMOVE_MODE, fileIndexAt(vma, start) * PAGE_SIZE, end - start)
       } finally {
         yield* file.put()
+        yield* process.mmapLock.readLock()
       }
     }
   }

@@ -170,8 +170,11 @@ export function* munmap(process: Process, start: number, length: number): Kernel
   if (!isPageAligned(start) || end > process.addressLimit || start >= end) throw new KernelError('EINVAL')
   yield* process.mmapLock.writeLock()
   const { removed, files } = process.vmas.remove(start, end)
-  for (const vma of removed) yield* process.zap(vma.start, vma.end)
-  process.mmapLock.writeUnlock()
+  try {
+    for (const vma of removed) yield* process.zap(vma.start, vma.end)
+  } finally {
+    process.mmapLock.writeUnlock()
+  }
   for (const file of files) yield* file.put()
   return 0
 }
@@ -181,6 +184,7 @@ export function* mprotect(process: Process, start: number, length: number, prot:
   if (!isPageAligned(start)) throw new KernelError('EINVAL')
   if (length === 0) return 0
   const end = start + pagesUp(length) * PAGE_SIZE
+  if (end / PAGE_SIZE >= U64_PAGES) throw new KernelError('ENOMEM')
   if (prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC | PROT_SEM)) throw new KernelError('EINVAL')
   yield* process.mmapLock.writeLock()
   const files: OpenFile[] = []
@@ -201,8 +205,8 @@ export function* mprotect(process: Process, start: number, length: number, prot:
     }
   } finally {
     process.mmapLock.writeUnlock()
+    for (const file of files) yield* file.put()
   }
-  for (const file of files) yield* file.put()
   return 0
 }
 

@@ -113,3 +113,33 @@ test('the address space ends below the limit and can be exhausted', () => {
   run(syscalls.munmap(big, 2 ** 46))
   expect(run(syscalls.mmapAnonymous(2 ** 46))).toBeGreaterThan(0)
 })
+
+test('F3 mprotect that runs into a hole changes what is before it and keeps no reference to its file', () => {
+  const { host, syscalls, run } = setUp()
+  const free = host.buddy.freeFrames
+  const fd = syscalls.memfd('shared', 2 * PAGE)
+  const at = run(syscalls.mmap(2 * PAGE, 3, 1, fd, 0))
+  run(syscalls.store(hva(at), Uint8Array.of(1)))
+  expect(run(syscalls.mprotect(at, 3 * PAGE, 1))).toBe(-Errno.ENOMEM)
+  expect(run(syscalls.store(hva(at), Uint8Array.of(2)))).toMatchObject({ code: 'SEGV_ACCERR' })
+  run(syscalls.munmap(at, 2 * PAGE))
+  run(syscalls.close(fd))
+  expect(host.buddy.freeFrames).toBe(free)
+})
+
+test('mprotect of a range that wraps is ENOMEM and changes nothing', () => {
+  const { syscalls, run } = setUp()
+  const at = run(syscalls.mmapAnonymous(PAGE))
+  expect(run(syscalls.mprotect(at, -PAGE, 0))).toBe(-Errno.ENOMEM)
+  expect(run(syscalls.store(hva(at), Uint8Array.of(1)))).toMatchObject({ ok: true })
+})
+
+test('madvise looks the mapping up under mmap_lock: one that went away meanwhile is a hole', () => {
+  const { host, syscalls, run } = setUp()
+  const at = run(syscalls.mmapAnonymous(PAGE))
+  const advice = host.scheduler.spawn('madvise', syscalls.madvise(at, PAGE, 4))
+  host.scheduler.step(advice)
+  run(syscalls.munmap(at, PAGE))
+  host.scheduler.pump()
+  expect(advice.value).toBe(-Errno.ENOMEM)
+})

@@ -184,7 +184,7 @@ export class Process {
     // A notifier that registers meanwhile must not hear an end whose start it has not heard.
     const notifiers = [...this.notifiers]
     for (const notifier of notifiers) yield* notifier.invalidateRangeStart(start, end)
-    yield ZAP
+    if (this.host.scheduler.stepping) yield ZAP
     change()
     for (const notifier of notifiers) yield* notifier.invalidateRangeEnd(start, end)
   }

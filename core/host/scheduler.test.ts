@@ -189,3 +189,66 @@ test('taking a lock of a class already held is a cycle of one', () => {
   }
   expect(() => at.scheduler.runSync(nested())).toThrow('A -> A')
 })
+
+test('a long task gives way at its resched points, so that one that came later need not wait for it', () => {
+  const at = context()
+  const log: string[] = []
+  at.scheduler.spawn(
+    'long',
+    (function* (): KernelTask<void> {
+      for (let i = 0; i < 3; i++) {
+        log.push('long')
+        yield { at: 'cond_resched', resched: true }
+      }
+    })(),
+  )
+  at.scheduler.spawn(
+    'short',
+    (function* (): KernelTask<void> {
+      yield { at: 'a step that waits for nothing' }
+      log.push('short')
+    })(),
+  )
+  expect(at.scheduler.pump()).toBe('waiting')
+  expect(at.scheduler.gaveWay).toBe(true)
+  expect(log).toEqual(['long', 'short'])
+  while (at.scheduler.pump() === 'waiting');
+  expect(log).toEqual(['long', 'short', 'long', 'long'])
+})
+
+test('a task run synchronously gives way too', () => {
+  const at = context()
+  const log: string[] = []
+  at.scheduler.spawn(
+    'other',
+    (function* (): KernelTask<void> {
+      yield { at: 'a step that waits for nothing' }
+      log.push('other')
+    })(),
+  )
+  at.scheduler.runSync(
+    (function* (): KernelTask<void> {
+      yield { at: 'cond_resched', resched: true }
+      log.push('long')
+    })(),
+  )
+  expect(log).toEqual(['other', 'long'])
+})
+
+test('free locks are steps only where a task is driven step by step', () => {
+  const at = context()
+  const mutex = new Mutex(at, 'M')
+  const holds = function* (): KernelTask<void> {
+    yield* mutex.lock()
+    yield { at: 'held' }
+    mutex.unlock()
+  }
+  const stepped = at.scheduler.spawn('stepped', holds())
+  at.scheduler.step(stepped)
+  expect(stepped.step?.at).toBe('lock M')
+  at.scheduler.step(stepped)
+  expect(stepped.step?.at).toBe('held')
+  at.scheduler.pump()
+  const straight = holds()
+  expect(straight.next().value).toMatchObject({ at: 'held' })
+})

@@ -8,7 +8,7 @@ import type { KernelTask, Step } from './kernel-task.ts'
 import type { LockClass, LockHolder } from './lockdep.ts'
 
 export type SchedulerMode =
-  /** A task runs until it parks. */
+  /** A task runs until it parks or gives way. */
   | { readonly kind: 'run' }
   /** One step every `stepMs` milliseconds over all tasks; locks stay held meanwhile. */
   | { readonly kind: 'slow'; readonly stepMs: number }
@@ -73,6 +73,11 @@ export class TaskHandle<T = unknown> implements LockHolder {
     const until = this.step?.until
     return until === undefined || until()
   }
+
+  /** It stopped only to let others go first. */
+  get gaveWay(): boolean {
+    return this.step?.resched === true && !this.done
+  }
 }
 
 /** A small, good generator of 32-bit numbers (mulberry32), so that a seed names a schedule for ever. */
@@ -95,6 +100,8 @@ const MAX_PASSES = 64
 export class Scheduler {
   /** The task whose step is running; lock owners are read from here. */
   current: TaskHandle = new TaskHandle('boot', idle())
+  /** The running task is driven one step at a time: it stops at steps that wait for nothing, too. */
+  stepping = false
   #tasks: TaskHandle[] = []
   #mode: SchedulerMode = { kind: 'run' }
   #random = seededRandom(0)
@@ -127,6 +134,11 @@ export class Scheduler {
     return this.#tasks
   }
 
+  /** Some task only gave way: pump again soon. */
+  get gaveWay(): boolean {
+    return this.#tasks.some((task) => task.gaveWay)
+  }
+
   spawn<T>(name: string, task: KernelTask<T>): TaskHandle<T> {
     const handle = new TaskHandle(name, task)
     this.#tasks.push(handle as TaskHandle)
@@ -134,8 +146,9 @@ export class Scheduler {
   }
 
   /**
-   * Drives what can run. Run and shuffle: until every task is done or parked. Slow: at most one step, and none
-   * before its time. 'idle': no task is left; 'waiting': tasks wait (for a condition, or for nextStepAt).
+   * Drives what can run. Run: until every task is done, parked or has given way. Shuffle: until every task is
+   * done or parked. Slow: at most one step, and none before its time. 'idle': no task is left; 'waiting': tasks
+   * wait (for a condition, for nextStepAt, or for the next pump: gaveWay).
    */
   pump(): 'idle' | 'waiting' {
     if (this.#tasks.length === 0) return 'idle'
@@ -172,7 +185,9 @@ export class Scheduler {
       if (handle.runnable) {
         this.#run(handle)
         polls = 0
-      } else if (this.#runOthers(handle)) polls = 0
+        if (!handle.gaveWay) continue
+      }
+      if (this.#runOthers(handle)) polls = 0
       else if (++polls > STUCK_POLLS) throw new Error(`${handle.name} is stuck at ${handle.step?.at}`)
     }
   }
@@ -187,13 +202,13 @@ export class Scheduler {
     this.#sweep()
   }
 
-  /** Runs a task until it parks or ends. */
+  /** Runs a task until it parks, gives way or ends. */
   #run(handle: TaskHandle): void {
     const before = this.current
     this.progress++
     this.current = handle
     do handle.advance()
-    while (!handle.done && handle.runnable)
+    while (!handle.done && !handle.gaveWay && handle.runnable)
     this.current = before
   }
 
@@ -215,6 +230,7 @@ export class Scheduler {
       for (let i = 0; i < this.#tasks.length; i++) {
         const task = this.#tasks[i]
         if (task.done || !task.runnable) continue
+        if (pass > 0 && task.gaveWay) continue
         this.#run(task)
         moved = true
       }
@@ -255,7 +271,9 @@ export class Scheduler {
     const before = this.current
     this.progress++
     this.current = task
+    this.stepping = true
     task.advance()
+    this.stepping = false
     this.current = before
   }
 

@@ -88,10 +88,7 @@ export class Syscalls {
 
   /** Offset and length s64. */
   fallocate(fd: number, mode: number, offset: number, length: number): KernelTask<number> {
-    return this.#onFile(fd, function* (file) {
-      yield* fallocateFile(file, mode, offset, length)
-      return 0
-    })
+    return this.#onFile(fd, (file) => fallocateFile(file, mode, offset, length))
   }
 
   *close(fd: number): KernelTask<number> {
@@ -165,10 +162,7 @@ export class Syscalls {
   }
 
   #setattr(fd: number): KernelTask<number> {
-    return this.#onFile(fd, function* (file) {
-      yield* file.setattr()
-      return 0
-    })
+    return this.#onFile(fd, (file) => file.setattr())
   }
 
   read(fd: number, length: number): number {
@@ -259,13 +253,13 @@ export class Syscalls {
   }
 
   /** Runs `call` on an open file, which stays open meanwhile (fdget). */
-  *#onFile(fd: number, call: (file: OpenFile) => KernelTask<number>): KernelTask<number> {
+  *#onFile(fd: number, call: (file: OpenFile) => KernelTask<number | void>): KernelTask<number> {
     const file = this.process.fds.lookup(fd)
     if (!file) return -Errno.EBADF
     file.get()
     let value: number
     try {
-      value = yield* call(file)
+      value = (yield* call(file)) ?? 0
     } catch (error) {
       value = failure(error)
     }

@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { XArray } from '../base/xarray.ts'
 import { HostMemory } from './host-memory.ts'
-import { FileKind, type SlotRow, VmWord } from './tables.ts'
+import { MAX_RANGE_ROWS } from './layout.ts'
+import { FileKind, mirrorRange, type SlotRow, Truncated, VmWord } from './tables.ts'
 
 const { tables } = HostMemory.create(64 * 2 ** 20)
 
@@ -59,8 +61,9 @@ test('more slots than rows: the first ones are shown, and it is said', () => {
   const many = Array.from({ length: 600 }, (_, id) => row(id))
   tables.writeSlots(vm, many)
   expect(tables.readSlots(vm)).toHaveLength(512)
-  expect(tables.vmWord(vm, VmWord.TRUNCATED)).toBe(1)
+  expect(tables.vmWord(vm, VmWord.TRUNCATED)).toBe(Truncated.slots)
   tables.writeSlots(vm, many.slice(590))
+  expect(tables.vmWord(vm, VmWord.TRUNCATED)).toBe(0)
   expect(tables.readSlots(vm).map((slot) => slot.id)).toEqual([
     590, 591, 592, 593, 594, 595, 596, 597, 598, 599,
   ])
@@ -78,4 +81,25 @@ test('rows run out without harm', () => {
   expect(tables.readFiles()).toEqual([{ row: file, kind: 1, ino: 3, flags: 1, vm: 0, size: 8192, folios: 2 }])
   tables.freeFile(file)
   expect(tables.readFiles()).toEqual([])
+})
+
+test('more ranges than rows: the first ones are shown, it is said, and all is well again once they fit', () => {
+  const vm = tables.allocVm(1, 1)
+  const truth = new XArray<number>()
+  const set = (start: number, end: number, inside: boolean): void => {
+    truth.store(start, end, inside ? 1 : undefined)
+    mirrorRange(tables, vm, 'attributes', start, end, inside, truth, (value) => value === 1)
+  }
+  for (let i = 0; i < MAX_RANGE_ROWS + 10; i++) set(2 * i, 2 * i + 1, true)
+  expect(tables.vmWord(vm, VmWord.TRUNCATED)).toBe(Truncated.attributes)
+  expect(tables.readRanges(vm, 'attributes')).toHaveLength(MAX_RANGE_ROWS)
+  set(0, 1, false)
+  expect(tables.readRanges(vm, 'attributes')[0]).toEqual({ start: 2, end: 3 })
+  set(40, 2 * MAX_RANGE_ROWS, true)
+  expect(tables.vmWord(vm, VmWord.TRUNCATED)).toBe(0)
+  expect(tables.readRanges(vm, 'attributes').slice(-2)).toEqual([
+    { start: 2 * MAX_RANGE_ROWS + 16, end: 2 * MAX_RANGE_ROWS + 17 },
+    { start: 2 * MAX_RANGE_ROWS + 18, end: 2 * MAX_RANGE_ROWS + 19 },
+  ])
+  tables.freeVm(vm)
 })

@@ -4,6 +4,8 @@
 // worker's heap. Each group of rows has a generation word that is odd while it is being rewritten (a seqlock),
 // so a reader in another thread can tell a torn read and try again.
 
+import { U64_PAGES } from '../base/u64.ts'
+import type { XArray } from '../base/xarray.ts'
 import {
   FILE_ROW_BYTES,
   type HostLayout,
@@ -30,7 +32,7 @@ export const VmWord = {
   ATTRIBUTES_GENERATION: 6,
   DECLARED: 7,
   DECLARED_GENERATION: 8,
-  /** Not 0: more ranges or slots than rows; ask by typed query. */
+  /** Truncated bits: more ranges or slots than rows, the first ones are shown; ask by typed query. */
   TRUNCATED: 9,
   /** mmu_invalidate_in_progress. */
   INVALIDATE_IN_PROGRESS: 10,
@@ -48,6 +50,9 @@ export const VmFloat = {
   REMOTE_FLUSHES: 15,
   STAGE2_PAGES: 16,
 } as const
+
+/** Bits of VmWord.TRUNCATED. */
+export const Truncated = { slots: 1, attributes: 2, declared: 4 } as const
 
 export interface SlotRow {
   readonly id: number
@@ -176,7 +181,7 @@ export class MachineTables {
     for (let i = head; i < count - tail; i++) this.#writeSlot(base + i * SLOT_ROW_BYTES, slots[i])
     this.#shownSlots[vm].splice(head, shown.length - tail - head, ...slots.slice(head, count - tail))
     this.setVmWord(vm, VmWord.SLOTS, count)
-    if (slots.length > count) this.setVmWord(vm, VmWord.TRUNCATED, 1)
+    this.#setTruncated(vm, Truncated.slots, slots.length > count)
     this.setVmWord(vm, VmWord.SLOTS_GENERATION, generation + 2)
   }
 
@@ -208,9 +213,18 @@ export class MachineTables {
     })
   }
 
-  /** Puts [start, end) into (`inside`) or takes it out of a VM's range table, keeping the rows sorted and merged. */
-  setRange(vm: number, table: RangeTable, start: number, end: number, inside: boolean): void {
-    if (vm < 0) return
+  #setTruncated(vm: number, bit: number, on: boolean): void {
+    const bits = this.vmWord(vm, VmWord.TRUNCATED)
+    if (((bits & bit) !== 0) !== on) this.setVmWord(vm, VmWord.TRUNCATED, bits ^ bit)
+  }
+
+  /**
+   * Puts [start, end) into (`inside`) or takes it out of a VM's range table, keeping the rows sorted and merged.
+   * False: the rows do not hold all ranges, now or before; nothing was changed, and writeRanges is needed.
+   */
+  setRange(vm: number, table: RangeTable, start: number, end: number, inside: boolean): boolean {
+    if (vm < 0) return true
+    if (this.vmWord(vm, VmWord.TRUNCATED) & Truncated[table]) return false
     const words = rangeWords[table]
     const generation = this.vmWord(vm, words.generation)
     this.setVmWord(vm, words.generation, generation + 1)
@@ -238,12 +252,29 @@ export class MachineTables {
       if (high > end) replacement.push(end, high)
     }
     const next = count - (last - first) + replacement.length / 2
-    if (next > MAX_RANGE_ROWS) this.setVmWord(vm, VmWord.TRUNCATED, 1)
-    else {
+    const fits = next <= MAX_RANGE_ROWS
+    if (fits) {
       rows.copyWithin(base + 2 * first + replacement.length, base + 2 * last, base + 2 * count)
       for (let i = 0; i < replacement.length; i++) rows[base + 2 * first + i] = replacement[i]
       this.setVmWord(vm, words.count, next)
     }
+    this.setVmWord(vm, words.generation, generation + 2)
+    return fits
+  }
+
+  /** Writes a VM's range table anew, as many ranges as fit. `ranges` are sorted and merged. */
+  writeRanges(vm: number, table: RangeTable, ranges: readonly GfnRange[]): void {
+    const words = rangeWords[table]
+    const generation = this.vmWord(vm, words.generation)
+    this.setVmWord(vm, words.generation, generation + 1)
+    const base = this.#ranges(vm, table) >> 3
+    const count = Math.min(ranges.length, MAX_RANGE_ROWS)
+    for (let i = 0; i < count; i++) {
+      this.#f64[base + 2 * i] = ranges[i].start
+      this.#f64[base + 2 * i + 1] = ranges[i].end
+    }
+    this.setVmWord(vm, words.count, count)
+    this.#setTruncated(vm, Truncated[table], ranges.length > count)
     this.setVmWord(vm, words.generation, generation + 2)
   }
 
@@ -325,4 +356,29 @@ export class MachineTables {
       if ((before % 2 === 0 && this.vmWord(vm, word) === before) || attempt === READ_ATTEMPTS) return value
     }
   }
+}
+
+/**
+ * Shows in a range table that [start, end) entered or left the gfns whose entry in `truth` is `shown`. As long as
+ * they fit into the rows only the rows concerned change; otherwise the table is written anew.
+ */
+export const mirrorRange = <T>(
+  tables: MachineTables,
+  vm: number,
+  table: RangeTable,
+  start: number,
+  end: number,
+  inside: boolean,
+  truth: XArray<T>,
+  shown: (value: T) => boolean,
+): void => {
+  if (tables.setRange(vm, table, start, end, inside)) return
+  const ranges: { start: number; end: number }[] = []
+  truth.forRange(0, U64_PAGES, (value, from, to) => {
+    if (!shown(value)) return
+    const last = ranges.at(-1)
+    if (last?.end === from) last.end = to
+    else ranges.push({ start: from, end: to })
+  })
+  tables.writeRanges(vm, table, ranges)
 }

@@ -7,7 +7,7 @@ import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits, isPageAligned, U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
-import { VmFloat } from '../host/tables.ts'
+import { mirrorRange, VmFloat } from '../host/tables.ts'
 import type { Memslot } from './memslot.ts'
 import type { HostProfile } from './profiles.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, type MemoryAttributes } from './uapi.ts'
@@ -22,8 +22,9 @@ export const supportedAttributes = (profile: HostProfile, vm: Vm | null): number
 
 export const attributesOf = (vm: Vm, gfn: number): number => vm.attributes.get(gfn) ?? 0
 
-export const isPrivateGfn = (vm: Vm, gfn: number): boolean =>
-  (attributesOf(vm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
+const isPrivateValue = (attributes: number): boolean => (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
+
+export const isPrivateGfn = (vm: Vm, gfn: number): boolean => isPrivateValue(attributesOf(vm, gfn))
 
 /** True when every gfn of [start, end) has exactly these attributes (kvm_range_has_memory_attributes). */
 export const rangeHasAttributes = (vm: Vm, start: number, end: number, attributes: number): boolean => {
@@ -53,10 +54,11 @@ function* setRange(vm: Vm, start: number, end: number, attributes: number): Kern
     const slots = vm.slots.within(start, end)
     const before = attributesOf(vm, start)
     const zapped = yield* invalidateSlots(vm, slots, start, end, attributes)
-    yield STORE
-    const isPrivate = (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
+    if (vm.host.scheduler.stepping) yield STORE
+    const isPrivate = isPrivateValue(attributes)
+    const { tables } = vm.host.memory
     vm.attributes.store(start, end, attributes === 0 ? undefined : attributes)
-    vm.host.memory.tables.setRange(vm.row, 'attributes', start, end, isPrivate)
+    mirrorRange(tables, vm.row, 'attributes', start, end, isPrivate, vm.attributes, isPrivateValue)
     vm.count(VmFloat.CONVERSIONS)
     vm.host.trace('kvm_gmem_convert', start, end, before, attributes, zapped)
     if (slots.length > 0) {
@@ -79,12 +81,12 @@ function* invalidateSlots(
   attributes: number,
 ): KernelTask<number> {
   if (slots.length === 0) return 0
-  const toPrivate = (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
+  const toPrivate = isPrivateValue(attributes)
   const filter = { private: !toPrivate, shared: toPrivate }
   yield* vm.mmuLock.lock()
   vm.invalidate.begin()
   for (const slot of slots) vm.invalidate.rangeAdd(Math.max(start, slot.baseGfn), Math.min(end, slot.endGfn))
-  yield UNMAP
+  if (vm.host.scheduler.stepping) yield UNMAP
   let zapped = 0
   for (const slot of slots)
     zapped += vm.stage2.unmap(Math.max(start, slot.baseGfn), Math.min(end, slot.endGfn), filter)

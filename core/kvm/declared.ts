@@ -5,7 +5,7 @@
 // So an access to a page that the VMM converted behind the guest's back is caught (fault.ts).
 
 import { XArray } from '../base/xarray.ts'
-import type { MachineTables } from '../host/tables.ts'
+import { type MachineTables, mirrorRange } from '../host/tables.ts'
 
 const PRIVATE = 1
 const SHARED = 2
@@ -57,6 +57,15 @@ export class DeclaredState {
 
   #set(start: number, end: number, state: number): void {
     this.#states.store(start, end, state)
-    this.#tables.setRange(this.#row, 'declared', start, end, state === PRIVATE)
+    mirrorRange(
+      this.#tables,
+      this.#row,
+      'declared',
+      start,
+      end,
+      state === PRIVATE,
+      this.#states,
+      (value) => value === PRIVATE,
+    )
   }
 }

@@ -49,7 +49,7 @@ export function* handleGuestFault(vm: Vm, gpa: Gpa, access: GuestAccess): Kernel
 
 function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResult> {
   const snapshot = vm.invalidate.seq
-  yield SNAPSHOT
+  if (vm.host.scheduler.stepping) yield SNAPSHOT
   const slot = vm.slotOf(gfn)
   const wantPrivate = vm.declared ? vm.declared.isPrivate(gfn) : isPrivateGfn(vm, gfn)
   if (wantPrivate !== isPrivateGfn(vm, gfn)) return memoryFault(vm, gfn, wantPrivate, 'EFAULT')
@@ -65,9 +65,9 @@ function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResul
     if (!(error instanceof KernelError)) throw error
     return memoryFault(vm, gfn, wantPrivate, error.errno)
   }
-  yield FAULTED_IN
+  if (vm.host.scheduler.stepping) yield FAULTED_IN
   yield* vm.mmuLock.lock()
-  yield MAP
+  if (vm.host.scheduler.stepping) yield MAP
   const retry = vm.invalidate.mustRetry(snapshot, gfn) && !vm.debug.skipRetryCheck
   const mapped = retry || vm.stage2.map(gfn, page.pfn, page.writable && !slot.readonly, wantPrivate)
   vm.host.buddy.put(page.pfn)

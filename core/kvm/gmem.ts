@@ -85,13 +85,12 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     filter: GmemFilter,
   ): KernelTask<number> {
     const vm = this.#vm
-    if (view.bindings.find(start, end) === undefined) return 0
+    const slots = boundSlots(view, start, end)
+    if (slots.length === 0) return 0
     yield* vm.mmuLock.lock()
     vm.invalidate.begin()
-    const slots = new Set<Memslot>()
-    view.bindings.forRange(start, end, (slot) => slots.add(slot))
     for (const slot of slots) vm.invalidate.rangeAdd(...gfns(slot, start, end))
-    yield UNMAP
+    if (vm.host.scheduler.stepping) yield UNMAP
     let zapped = 0
     for (const slot of slots) {
       // A slot served only from the file maps its pages by the gfn's state, whatever state the file starts in.
@@ -124,6 +123,15 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     vm.slotsLock.unlock()
     yield* vm.put()
   }
+}
+
+/** The slots that show file pages [start, end), each once: a slot's pages lie together in the file. */
+const boundSlots = (view: GmemFile<Memslot>, start: number, end: number): Memslot[] => {
+  const slots: Memslot[] = []
+  view.bindings.forRange(start, end, (slot) => {
+    if (slots.at(-1) !== slot) slots.push(slot)
+  })
+  return slots
 }
 
 /** The gfns of a slot that show file pages [start, end). */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
-import { gpa, hva } from '../base/units.ts'
+import { gpa, hva, type Pfn } from '../base/units.ts'
+import { PageType } from '../host/folio-table.ts'
 import { handleGuestFault } from './fault.ts'
 import { KvmHost } from './testing/kvm-host.ts'
 import { gmemPopulate, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag } from './uapi.ts'
@@ -110,4 +111,39 @@ test('closing everything gives every frame back', () => {
   expect(kvm.system.vms.size).toBe(0)
   kvm.run(kvm.syscalls.munmap(uaddr, SIZE))
   expect(kvm.host.buddy.freeFrames).toBe(free)
+})
+
+/** Takes every free frame but `left`; returns what gives them back. */
+const exhaust = (kvm: KvmHost, left: number): (() => void) => {
+  const frames: Pfn[] = []
+  while (kvm.host.buddy.freeFrames > 0) frames.push(kvm.host.buddy.alloc(0, PageType.kernel, 0, 0))
+  for (let i = 0; i < left; i++) kvm.host.buddy.put(frames.pop() as Pfn)
+  return () => {
+    for (const pfn of frames) kvm.host.buddy.put(pfn)
+  }
+}
+
+test('F1 a mapping that runs out of memory half way leaves no page table behind', () => {
+  const kvm = new KvmHost()
+  const free = kvm.host.buddy.freeFrames
+  const { fd, vm } = kvm.createVm(1)
+  const gmem = kvm.createGmem(fd, SIZE)
+  kvm.setSlot(fd, { flags: MemFlag.GUEST_MEMFD, gpa: RAM, size: SIZE, fd: gmem })
+  kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  // The page, one table, and none for the second.
+  const giveBack = exhaust(kvm, 2)
+  expect(kvm.run(handleGuestFault(vm, gpa(RAM), 'read'))).toEqual({ kind: 'error', errno: 'ENOMEM' })
+  expect(vm.stage2.tablePages).toBe(4)
+  giveBack()
+  kvm.run(kvm.syscalls.close(gmem))
+  kvm.run(kvm.syscalls.close(fd))
+  expect(kvm.host.buddy.freeFrames).toBe(free)
+})
+
+test('K1 KVM_CREATE_VM without memory is ENOMEM and takes no row of the VM table', () => {
+  const kvm = new KvmHost()
+  const giveBack = exhaust(kvm, 3)
+  for (let i = 0; i < 5; i++) expect(kvm.ioctl(kvm.kvm, Kvm.CREATE_VM, 1)).toBe(-Errno.ENOMEM)
+  giveBack()
+  expect(kvm.createVm(1).vm.row).toBe(0)
 })

@@ -161,3 +161,31 @@ test('an ioctl from another process is EIO', () => {
   expect(() => kvm.run(file.ioctl(other, Kvm.CHECK_EXTENSION, 3))).toThrow('EIO')
   expect(vm.process).toBe(kvm.process)
 })
+
+test('F3 a vCPU whose descriptor numbers ran out while it was made is let go of', () => {
+  let made = false
+  let go = false
+  const hooks: KvmHooks = {
+    ...noVcpus,
+    *createVcpu(vm) {
+      made = true
+      yield { at: 'test/create_vcpu', until: () => go }
+      vm.get()
+      return new (class extends OpenFile {
+        protected override release(): KernelTask<void> {
+          return vm.put()
+        }
+      })(vm.process.fds.getRaw(0).inode, 2)
+    },
+  }
+  const { kvm, fd } = machine(hooks)
+  const task = kvm.host.scheduler.spawn('vcpu', kvm.syscalls.ioctl(fd, Kvm.CREATE_VCPU, 0))
+  kvm.host.scheduler.pump()
+  expect(made).toBe(true)
+  while (kvm.syscalls.dup(0) >= 0);
+  go = true
+  kvm.host.scheduler.pump()
+  expect(task.value).toBe(-Errno.EMFILE)
+  kvm.run(kvm.syscalls.close(fd))
+  expect(kvm.system.vms.size).toBe(0)
+})

@@ -158,7 +158,7 @@ function* replaceSlot(vm: Vm, old: Memslot | null, slot: Memslot | null, change:
     invalid = old.withFlags(old.flags | MemFlag.INVALID)
     vm.inactiveSlots.replace(old, invalid)
     yield* swapActive(vm)
-    yield INVALID_PUBLISHED
+    if (vm.host.scheduler.stepping) yield INVALID_PUBLISHED
     yield* flushShadow(vm, old)
     yield* vm.slotsArchLock.lock()
   }
@@ -177,7 +177,7 @@ function* replaceSlot(vm: Vm, old: Memslot | null, slot: Memslot | null, change:
   yield* swapActive(vm)
   // The set that readers have left follows.
   exchange(vm.inactiveSlots, invalid ?? old, slot)
-  yield PUBLISHED
+  if (vm.host.scheduler.stepping) yield PUBLISHED
   yield* commit(vm, old, slot, change)
 }
 

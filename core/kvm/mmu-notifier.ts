@@ -29,7 +29,7 @@ export class KvmMmuNotifier implements MmuNotifier {
     yield* vm.mmuLock.lock()
     vm.invalidate.begin()
     for (const slot of slots) vm.invalidate.rangeAdd(...gfns(slot, start, end))
-    yield UNMAP
+    if (vm.host.scheduler.stepping) yield UNMAP
     let zapped = 0
     for (const slot of slots) zapped += vm.stage2.unmap(...gfns(slot, start, end), SHARED)
     vm.count(VmFloat.ZAPPED, zapped)

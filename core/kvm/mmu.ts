@@ -64,19 +64,28 @@ export class Stage2 {
   /** Maps a gfn to a frame. False: no memory for a table. Replaces a leaf that is there. */
   map(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean): boolean {
     let table = this.root
+    let above = 0
     for (let level = ROOT_LEVEL; level > 0; level--) {
       const at = this.#entryAt(table, gfn, level)
       const low = this.#host.memory.u32[at / 4]
       if (low & Pte.V) table = this.#pfnAt(at)
       else {
         const below = this.#host.buddy.tryAlloc(0, PageType.pgtable, this.#owner, 0)
-        if (below < 0) return false
+        if (below < 0) {
+          // Nothing else would ever take an empty table away.
+          if (table !== this.root && this.#count(table, 0) === 0) {
+            this.#unlink(above, table)
+            this.#count(this.root, -1)
+          }
+          return false
+        }
         this.#host.memory.zeroFrame(below as Pfn)
         this.tablePages++
         this.#count(table, 1)
         this.#host.memory.storeEntry(at, pteTable(below as Pfn))
         table = below as Pfn
       }
+      above = at
     }
     const at = this.#entryAt(table, gfn, 0)
     const { memory } = this.#host

@@ -90,8 +90,10 @@ export class VcpuThread {
     const patient = this.#o.now() + (this.#hasCoreToSpare() ? this.#patience.micros * TICKS_PER_US : 0)
     do {
       for (let spin = 0; spin < SPINS; spin++)
-        if (this.#words.load(Vcpu.COMMAND) !== VcpuCommand.NONE)
+        if (this.#words.load(Vcpu.COMMAND) !== VcpuCommand.NONE) {
+          this.#patience.caught()
           return Atomics.exchange(words, Vcpu.COMMAND >> 2, VcpuCommand.NONE)
+        }
     } while (this.#o.now() < patient)
     const parked = this.#o.now()
     while (this.#words.load(Vcpu.COMMAND) === VcpuCommand.NONE)

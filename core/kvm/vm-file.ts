@@ -95,7 +95,12 @@ export class VmFile extends OpenFile {
     vm.vcpuIds.add(id)
     try {
       const file = yield* vm.hooks.createVcpu(vm, id)
-      return process.fds.install(file, true)
+      try {
+        return process.fds.install(file, true)
+      } catch (error) {
+        yield* file.put()
+        throw error
+      }
     } catch (error) {
       vm.vcpuIds.delete(id)
       throw error

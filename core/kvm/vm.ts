@@ -78,6 +78,7 @@ export class Vm {
     until: () => this.activeInvalidations === 0,
   }
 
+  /** Throws ENOMEM. */
   constructor(process: Process, profile: HostProfile, type: VmType, hooks: KvmHooks, debug: KvmDebug) {
     const host = process.host
     this.host = host
@@ -87,11 +88,16 @@ export class Vm {
     this.hooks = hooks
     this.debug = debug
     this.row = host.memory.tables.allocVm(HYPERVISOR_KVM, type.type)
+    try {
+      this.stage2 = new Stage2(host, this.row)
+    } catch (error) {
+      host.memory.tables.freeVm(this.row)
+      throw error
+    }
     this.slotsLock = new Mutex(host, 'kvm->slots_lock')
     this.slotsArchLock = new Mutex(host, 'kvm->slots_arch_lock')
     this.mmuLock = new Mutex(host, 'kvm->mmu_lock')
     this.invalidate = new MmuInvalidate(host.memory.tables, this.row)
-    this.stage2 = new Stage2(host, this.row)
     this.declared = type.declaredState ? new DeclaredState(host.memory.tables, this.row) : null
     this.gmemClient = new KvmGmemClient(this)
     this.notifier = new KvmMmuNotifier(this)

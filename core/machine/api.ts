@@ -136,6 +136,8 @@ export interface MachineApi {
   hostAllocate(gpa: number, size: number): Promise<HostResult<number>>
   inspect(gpa: number, length: number): Promise<PageInspection>
   stats(): Promise<MachineStats>
+  /** Checks the memory side's invariants (docs/SPEC.md F, M, S) with the machine at rest: what is wrong, as text. */
+  checkInvariants(): Promise<readonly string[]>
   /** The kernel tasks under way, for slow motion. */
   kernelTasks(): Promise<readonly KernelTaskState[]>
 }

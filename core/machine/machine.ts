@@ -9,6 +9,7 @@ import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
 import { Process } from '../host/process.ts'
+import { checkInvariants } from '../kvm/invariants.ts'
 import { profiles } from '../kvm/profiles.ts'
 import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../kvm/requests.ts'
 import { KvmSystem } from '../kvm/system.ts'
@@ -187,6 +188,17 @@ export class Machine implements MachineApi, Pumped {
     return tasks.map(({ name, step, runnable }) => ({ name, at: step?.at ?? null, waiting: !runnable }))
   }
 
+  async checkInvariants(): Promise<readonly string[]> {
+    const { incarnation } = this.#machine()
+    const running = this.#state() === MachineState.running
+    await this.pause()
+    while (incarnation.host.scheduler.tasks.length > 0) await this.#turn()
+    const { host, vmm } = incarnation
+    const violations = checkInvariants({ host, processes: [vmm.process], vms: [vmm.vm] })
+    if (running) await this.run()
+    return violations
+  }
+
   pump(): boolean {
     const scheduler = this.#built?.incarnation.host.scheduler
     if (!scheduler) return false
@@ -204,6 +216,7 @@ export class Machine implements MachineApi, Pumped {
 
   wantsPumpIn(): number {
     const scheduler = this.#built?.incarnation.host.scheduler
+    if (scheduler?.mode.kind === 'run' && scheduler.gaveWay) return 0
     if (scheduler?.mode.kind !== 'slow' || scheduler.tasks.length === 0) return Number.POSITIVE_INFINITY
     return Math.max(1, scheduler.nextStepAt - Date.now())
   }
@@ -240,7 +253,7 @@ export class Machine implements MachineApi, Pumped {
             `vCPU ${vcpu} touched the page as ${wantsPrivate ? 'private' : 'shared'}, its attribute says ${wantsPrivate ? 'shared' : 'private'}: KVM_RUN failed with ${errno} and KVM_EXIT_MEMORY_FAULT. ` +
             (repaired
               ? `The VMM set the attribute back to ${wantsPrivate ? 'private' : 'shared'} and the guest goes on.`
-              : 'The VMM did not convert it, so this vCPU stays stopped: accept conversions and reset, or convert the page and reset.'),
+              : 'The VMM refuses to convert it, so this vCPU waits: convert the page in the host panel, or accept conversions.'),
           gpa,
         }),
       refused: (vcpu, gpa, size, share) =>

@@ -1,6 +1,6 @@
 // Trace rings: fixed-size records, one single-writer ring per thread in shared memory, overflow drops the oldest.
 //
-// Record (64 bytes): u32 sequence + 1 (0 while being written), u16 event, u16 vcpu, f64 time in microseconds
+// Record (64 bytes): u32 mark = sequence + 1 (0 while being written), u16 event, u16 vcpu, f64 time in microseconds
 // since the machine's epoch, then six f64 fields whose meaning the event's row in events.ts gives.
 
 export const TRACE_FIELDS = 6
@@ -57,15 +57,16 @@ export class TraceRing {
 
   /**
    * Records from `from` on, in order, and where to go on; `lost` counts the ones overwritten before they
-   * could be read.
+   * could be read. A `from` more than 2^31 off is of an earlier life of the ring: nothing, and a new start.
    */
   read(from: number): { records: TraceRecord[]; next: number; lost: number } {
     const head = this.head
-    const oldest = Math.max(0, head - this.#records)
-    let lost = Math.max(0, oldest - from)
+    const behind = Math.max(0, (head - from) | 0)
+    const kept = Math.min(behind, this.#records)
+    let lost = behind - kept
     const records: TraceRecord[] = []
-    for (let sequence = Math.max(from, oldest); sequence < head; sequence++) {
-      const record = this.#at(sequence)
+    for (let back = kept; back > 0; back--) {
+      const record = this.#at((head - back) >>> 0)
       if (record) records.push(record)
       else lost++
     }
@@ -75,12 +76,13 @@ export class TraceRing {
   /** The record with that sequence number, or null when the writer has overtaken it. */
   #at(sequence: number): TraceRecord | null {
     const word = (HEADER_BYTES + (sequence & (this.#records - 1)) * RECORD_BYTES) >> 2
-    if (Atomics.load(this.#words, word) !== sequence + 1) return null
+    const mark = (sequence + 1) >>> 0
+    if (mark === 0 || Atomics.load(this.#words, word) !== mark) return null
     const float = word >> 1
     const packed = this.#words[word + 1]
     const time = this.#floats[float + 1]
     const fields = Array.from(this.#floats.subarray(float + 2, float + 2 + TRACE_FIELDS))
-    if (Atomics.load(this.#words, word) !== sequence + 1) return null
+    if (Atomics.load(this.#words, word) !== mark) return null
     return { sequence, event: packed & 0xffff, thread: packed >>> 16, time, fields }
   }
 }

@@ -36,8 +36,8 @@ export class VcpuLoop {
   readonly #vmm: Vmm
   readonly #vcpu: VmmVcpu
   readonly #hooks: VcpuLoopHooks
-  /** The page of the last repaired memory fault: the same one again at once means that repair does not help. */
-  #repairedGpa = -1
+  /** The page of the last memory fault that found nothing to repair, as after another vCPU's repair. */
+  #retriedGpa = -1
   #conversion: { readonly start: number; readonly end: number } | null = null
 
   constructor(vmm: Vmm, vcpu: VmmVcpu, hooks: VcpuLoopHooks) {
@@ -62,7 +62,7 @@ export class VcpuLoop {
           ? this.#failed(`KVM_RUN failed with ${errnoName(-result)}`)
           : yield* this.#exit()
       if (end) return end
-      if (!faulted) this.#repairedGpa = -1
+      if (!faulted) this.#retriedGpa = -1
     }
     return { kind: 'paused' }
   }
@@ -143,26 +143,40 @@ export class VcpuLoop {
 
   /**
    * KVM_EXIT_MEMORY_FAULT: the guest touched a page as it declared it, and the attribute says otherwise. As
-   * QEMU does, the VMM sets the attribute to what the access wants and goes on; refused or fruitless, the
-   * vCPU ends here.
+   * QEMU does, the VMM sets the attribute to what the access wants and goes on, unless it refuses to. When the
+   * attribute is right and the fault comes again there is no memory behind the page, and the machine has failed.
    */
   *#memoryFault(errno: number): KernelTask<VcpuEnd | null> {
     const { flags, gpa, size } = this.#vcpu.vcpu.run.memoryFault
     const wantsPrivate = (flags & KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0
     const name = errnoName(errno)
     if (this.#vmm.isConverting(gpa)) {
-      yield { at: 'vmm/wait_conversion', until: () => !this.#vmm.isConverting(gpa) }
+      yield {
+        at: 'vmm/wait_conversion',
+        until: () => this.#hooks.paused() || !this.#vmm.isConverting(gpa),
+      }
       return null
     }
-    const hopeless = gpa === this.#repairedGpa || this.#vmm.isPrivate(gpa) === wantsPrivate
-    const repaired =
-      !hopeless && this.#hooks.acceptsConversions() && (yield* this.#repair(gpa, size, wantsPrivate)) === 0
+    if (this.#vmm.isPrivate(gpa) === wantsPrivate) {
+      if (this.#retriedGpa !== gpa) {
+        this.#retriedGpa = gpa
+        return null
+      }
+      this.#hooks.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, false)
+      return this.#failed(`memory fault at ${hex(gpa)} (${name}): there is no memory behind the page`)
+    }
+    this.#retriedGpa = -1
+    const repaired = this.#hooks.acceptsConversions() && (yield* this.#repair(gpa, size, wantsPrivate)) === 0
     this.#hooks.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, repaired)
+    // Refused: this vCPU waits until somebody converts the page, or allows it. Everything else goes on.
     if (!repaired)
-      return this.#failed(
-        `memory fault at 0x${gpa.toString(16)} (${name}): the guest wants it ${wantsPrivate ? 'private' : 'shared'} and the VMM ${hopeless ? 'has no memory to give' : 'refuses to convert it'}`,
-      )
-    this.#repairedGpa = gpa
+      yield {
+        at: 'vmm/wait_memory',
+        until: () =>
+          this.#hooks.paused() ||
+          this.#hooks.acceptsConversions() ||
+          this.#vmm.isPrivate(gpa) === wantsPrivate,
+      }
     return null
   }
 
@@ -175,3 +189,5 @@ export class VcpuLoop {
     return { kind: 'failed', message: `vCPU ${this.#vcpu.vcpu.id}: ${message}` }
   }
 }
+
+const hex = (value: number): string => `0x${value.toString(16)}`

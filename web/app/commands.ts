@@ -121,6 +121,13 @@ export const commands: readonly Command[] = [
     run: ({ supervisor }) => void supervisor.bootGuest(null),
   },
   {
+    id: 'invariants',
+    group: 'Machine',
+    title: 'Check the invariants',
+    when: live,
+    run: ({ supervisor }) => void supervisor.checkInvariants(),
+  },
+  {
     id: 'crash',
     group: 'Machine',
     title: 'Terminate the hypervisor worker (crash test)',

@@ -52,6 +52,7 @@ export const connect = (worker: Worker, onError: (message: string) => void): Hyp
     inspect: (gpa, length) => call(remote.inspect(gpa, length)),
     stats: () => call(remote.stats()),
     kernelTasks: () => call(remote.kernelTasks()),
+    checkInvariants: () => call(remote.checkInvariants()),
   }
   return {
     api,

@@ -140,6 +140,20 @@ export class Supervisor {
     await this.boot()
   }
 
+  /** Checks the machine's invariants at rest and says what came of it. */
+  async checkInvariants(): Promise<void> {
+    const violations = await this.api.checkInvariants()
+    this.notify(
+      violations.length === 0
+        ? {
+            severity: 'info',
+            title: 'All invariants hold',
+            detail: 'Frames, mappings, stage 2, slots and tables agree.',
+          }
+        : { severity: 'error', title: 'Invariants are broken', detail: violations.join('; ') },
+    )
+  }
+
   /** Ends the hypervisor worker without a word to it, as a crash would. */
   crash(): void {
     this.#hypervisor?.terminate('terminated for the crash test')

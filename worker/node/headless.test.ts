@@ -151,3 +151,18 @@ describe('exit statuses', () => {
     expect(run.status).toBe(2)
   })
 })
+
+// M1-M3, F1-F3 and K6 with real threads: a TLB that outlives its invalidation shows as a foreign tag in a page.
+test('two harts and a host that converts, punches and pauses behind their backs: every invariant holds', async () => {
+  const args = ['scripts/run.mjs', 'worker/node/testing/stress.ts', '3', String(Date.now() % 100_000)]
+  const child = spawn(process.execPath, args, { cwd: root })
+  let output = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  const status = await new Promise((done) => child.on('close', done))
+  const report = JSON.parse(output)
+  expect(report, `seed ${report.seed}`).toMatchObject({ ended: '', violations: [] })
+  expect(report.exits.memory_fault_exits).toBeGreaterThan(100)
+  expect(status).toBe(0)
+}, 60_000)
