@@ -25,13 +25,13 @@ const MODE_MASK =
   Falloc.UNSHARE_RANGE |
   Falloc.WRITE_ZEROES
 
-/** Offset and length are s64 in bytes. EINVAL, EOPNOTSUPP, EBADF, ESPIPE, EISDIR, ENODEV, EFBIG, then the file's. */
+/** Returns 0. Offset and length are s64 in bytes. EINVAL, EOPNOTSUPP, EBADF, ESPIPE, EISDIR, ENODEV, EFBIG, then the file's. */
 export function* fallocateFile(
   file: OpenFile,
   mode: number,
   offset: number,
   length: number,
-): KernelTask<void> {
+): KernelTask<number> {
   if (offset < 0 || length <= 0) throw new KernelError('EINVAL')
   if (mode & ~(MODE_MASK | Falloc.KEEP_SIZE)) throw new KernelError('EOPNOTSUPP')
   switch (mode & MODE_MASK) {
@@ -56,4 +56,5 @@ export function* fallocateFile(
   if (file.type !== FileType.regular) throw new KernelError('ENODEV')
   if (pageOfSum(offset, length) >= S64_PAGES) throw new KernelError('EFBIG')
   yield* file.fallocate(mode, offset, length)
+  return 0
 }

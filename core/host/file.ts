@@ -154,9 +154,9 @@ export abstract class OpenFile {
     throw new KernelError('EOPNOTSUPP')
   }
 
-  /** setattr (ftruncate, fchmod). */
+  /** setattr (ftruncate, fchmod): 0, or a KernelError. */
   // biome-ignore lint/correctness/useYield: the default refuses at once
-  *setattr(): KernelTask<void> {
+  *setattr(): KernelTask<number> {
     throw new KernelError('EINVAL')
   }
 

@@ -253,13 +253,13 @@ export class Syscalls {
   }
 
   /** Runs `call` on an open file, which stays open meanwhile (fdget). */
-  *#onFile(fd: number, call: (file: OpenFile) => KernelTask<number | void>): KernelTask<number> {
+  *#onFile(fd: number, call: (file: OpenFile) => KernelTask<number>): KernelTask<number> {
     const file = this.process.fds.lookup(fd)
     if (!file) return -Errno.EBADF
     file.get()
     let value: number
     try {
-      value = (yield* call(file)) ?? 0
+      value = yield* call(file)
     } catch (error) {
       value = failure(error)
     }

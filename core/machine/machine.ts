@@ -3,7 +3,7 @@
 // Lives in the hypervisor thread. The platform gives it vCPU threads, a timer and someone to call `pump`.
 
 import type { PlatformDevices } from '../devices/platform-devices.ts'
-import { Vcpu } from '../engine/vcpu-block.ts'
+import { MAX_VCPUS, Vcpu } from '../engine/vcpu-block.ts'
 import { Host } from '../host/host.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
@@ -34,7 +34,6 @@ import {
   MachineState,
   type MachineStats,
   type PageInspection,
-  type StopReason,
   type TaskMode,
 } from './api.ts'
 import { inspectPage } from './inspect.ts'
@@ -42,7 +41,6 @@ import type { Platform, Pumped } from './platform.ts'
 import { machineStats } from './stats.ts'
 import { attachDevices, TIMEBASE_HZ } from './threads.ts'
 
-const MAX_VCPUS = 8
 const SEED_BYTES = 32
 
 /** What lives from one power-on to the next. */
@@ -67,6 +65,9 @@ export class Machine implements MachineApi, Pumped {
   readonly #now: () => number
   #built: Built | null = null
   #policy: ConversionPolicy = 'accept'
+  #taskMode: TaskMode = { kind: 'run' }
+  /** The changes of the machine's life, one after the other. */
+  #changes: Promise<void> = Promise.resolve()
   #pausing = true
   /** vCPU loops under way. */
   #running = 0
@@ -98,48 +99,20 @@ export class Machine implements MachineApi, Pumped {
     return memory.memory
   }
 
-  async run(): Promise<void> {
-    const built = this.#machine()
-    const state = this.#state()
-    if (state === MachineState.off || state === MachineState.failed)
-      throw new Error('the machine has ended: reset it first')
-    if (state === MachineState.running) return
-    this.#pausing = false
-    this.#runningSince = this.#now()
-    this.#setState(MachineState.running)
-    for (const [index, loop] of built.incarnation.loops.entries()) {
-      this.#running++
-      const task = built.incarnation.host.scheduler.spawn(`vcpu${index}`, loop.run())
-      task.result().then(
-        (end) => this.#ended(built.incarnation, end),
-        (error: unknown) => this.#ended(built.incarnation, { kind: 'failed', message: describe(error) }),
-      )
-    }
-    this.#ring()
+  run(): Promise<void> {
+    return this.#serially(() => this.#run())
   }
 
-  async pause(): Promise<void> {
-    const built = this.#machine()
-    this.#stopVcpus(built)
-    while (this.#running > 0) await this.#turn()
-    if (this.#state() === MachineState.running) this.#setState(MachineState.paused)
+  pause(): Promise<void> {
+    return this.#serially(() => this.#pause())
   }
 
-  async reset(): Promise<void> {
-    const built = this.#machine()
-    await this.pause()
-    const { config, memory, devices, placement, events } = built
-    // The hypervisor's own liveness words survive: only the machine is new.
-    const heartbeat = memory.i32[Header.HEARTBEAT]
-    memory.reset()
-    memory.i32[Header.HEARTBEAT] = heartbeat
-    await this.#resetThreads(memory, config.vcpus)
-    this.#runTicks = 0
-    built.incarnation = this.#powerOn(config, memory, devices, placement, events)
-    this.#setState(MachineState.paused)
+  reset(): Promise<void> {
+    return this.#serially(() => this.#reset())
   }
 
   async setTaskMode(mode: TaskMode): Promise<void> {
+    this.#taskMode = mode
     this.#machine().incarnation.host.scheduler.setMode(mode)
     this.#ring()
   }
@@ -188,15 +161,16 @@ export class Machine implements MachineApi, Pumped {
     return tasks.map(({ name, step, runnable }) => ({ name, at: step?.at ?? null, waiting: !runnable }))
   }
 
-  async checkInvariants(): Promise<readonly string[]> {
-    const { incarnation } = this.#machine()
-    const running = this.#state() === MachineState.running
-    await this.pause()
-    while (incarnation.host.scheduler.tasks.length > 0) await this.#turn()
-    const { host, vmm } = incarnation
-    const violations = checkInvariants({ host, processes: [vmm.process], vms: [vmm.vm] })
-    if (running) await this.run()
-    return violations
+  checkInvariants(): Promise<readonly string[]> {
+    return this.#serially(async () => {
+      const { host, vmm } = this.#machine().incarnation
+      const running = this.#state() === MachineState.running
+      await this.#pause()
+      while (host.scheduler.tasks.length > 0) await this.#turn()
+      const violations = checkInvariants({ host, processes: [vmm.process], vms: [vmm.vm] })
+      if (running) this.#run()
+      return violations
+    })
   }
 
   pump(): boolean {
@@ -221,6 +195,60 @@ export class Machine implements MachineApi, Pumped {
     return Math.max(1, scheduler.nextStepAt - Date.now())
   }
 
+  /** One change of the machine's life at a time: what comes meanwhile waits. */
+  #serially<T>(change: () => T | Promise<T>): Promise<T> {
+    const result = this.#changes.then(change)
+    this.#changes = result.then(
+      () => undefined,
+      () => undefined,
+    )
+    return result
+  }
+
+  #run(): void {
+    const { incarnation } = this.#machine()
+    const state = this.#state()
+    if (state === MachineState.off || state === MachineState.failed)
+      throw new Error('the machine has ended: reset it first')
+    if (state === MachineState.running) return
+    this.#pausing = false
+    this.#runningSince = this.#now()
+    this.#setState(MachineState.running)
+    for (const [index, loop] of incarnation.loops.entries()) {
+      this.#running++
+      const task = incarnation.host.scheduler.spawn(`vcpu${index}`, loop.run())
+      task.result().then(
+        (end) => this.#ended(end),
+        (error: unknown) => this.#ended({ kind: 'failed', message: describe(error) }),
+      )
+    }
+    this.#ring()
+  }
+
+  async #pause(): Promise<void> {
+    this.#stopVcpus()
+    while (this.#running > 0) await this.#turn()
+    if (this.#state() === MachineState.running) this.#setState(MachineState.paused)
+  }
+
+  async #reset(): Promise<void> {
+    const built = this.#machine()
+    const { config, memory, devices, placement, events } = built
+    const { scheduler } = built.incarnation.host
+    await this.#pause()
+    // What the host process was doing ends before its host does.
+    scheduler.setMode({ kind: 'run' })
+    while (scheduler.tasks.length > 0) await this.#turn()
+    // The hypervisor's own liveness word survives: only the machine is new.
+    const heartbeat = memory.i32[Header.HEARTBEAT]
+    memory.reset()
+    memory.i32[Header.HEARTBEAT] = heartbeat
+    await this.#resetThreads(memory, config.vcpus)
+    this.#runTicks = 0
+    built.incarnation = this.#powerOn(config, memory, devices, placement, events)
+    this.#setState(MachineState.paused)
+  }
+
   /** Builds host, KVM and VMM in cleared memory and loads the guest. */
   #powerOn(
     config: MachineConfig,
@@ -236,6 +264,7 @@ export class Machine implements MachineApi, Pumped {
     const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))
     const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
+    host.scheduler.setMode(this.#taskMode)
     const loops = vmm.vcpus.map((vcpu) => new VcpuLoop(vmm, vcpu, this.#loopHooks(devices, events)))
     return { host, vmm, loops }
   }
@@ -267,38 +296,38 @@ export class Machine implements MachineApi, Pumped {
   }
 
   /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */
-  #ended(incarnation: Incarnation, end: VcpuEnd): void {
-    const built = this.#built
-    if (!built || built.incarnation !== incarnation) return
+  #ended(end: VcpuEnd): void {
+    const { events } = this.#machine()
     this.#running--
     if (this.#running === 0) this.#runTicks += this.#now() - this.#runningSince
-    if (end.kind === 'paused' || this.#state() !== MachineState.running) return
+    if (end.kind === 'paused' || this.#pausing) return
+    this.#stopVcpus()
     if (end.kind === 'reset') {
-      this.#stopVcpus(built)
-      this.#tell(built, { state: 'reboot', message: 'the guest asked for a reboot' })
-      void this.reset().then(() => this.run())
+      events.stopped({ state: 'reboot', message: 'the guest asked for a reboot' })
+      void this.#serially(async () => {
+        await this.#reset()
+        this.#run()
+      }).catch((error: unknown) => this.#failed(describe(error)))
       return
     }
-    const failed = end.kind === 'failed' || end.reason !== 0
-    this.#setState(failed ? MachineState.failed : MachineState.off)
-    this.#stopVcpus(built)
-    const message =
-      end.kind === 'failed'
-        ? end.message
-        : failed
-          ? `the guest shut down and reported a failure (SRST reason ${end.reason})`
-          : 'the guest powered off'
-    this.#tell(built, { state: failed ? 'failed' : 'off', message })
+    if (end.kind === 'failed') this.#failed(end.message)
+    else if (end.reason !== 0)
+      this.#failed(`the guest shut down and reported a failure (SRST reason ${end.reason})`)
+    else {
+      this.#setState(MachineState.off)
+      events.stopped({ state: 'off', message: 'the guest powered off' })
+    }
   }
 
-  #tell(built: Built, reason: StopReason): void {
-    built.events.stopped(reason)
+  #failed(message: string): void {
+    this.#setState(MachineState.failed)
+    this.#machine().events.stopped({ state: 'failed', message })
   }
 
   /** Signals every vCPU's KVM_RUN; the loops then end. */
-  #stopVcpus(built: Built): void {
+  #stopVcpus(): void {
     this.#pausing = true
-    for (const { vcpu } of built.incarnation.vmm.vcpus) vcpu.signal()
+    for (const { vcpu } of this.#machine().incarnation.vmm.vcpus) vcpu.signal()
     this.#ring()
   }
 
