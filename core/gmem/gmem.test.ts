@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { hva } from '../base/units.ts'
@@ -56,7 +57,7 @@ const setUp = (pages: number, flags: number) => {
   }
 }
 
-test('fallocate allocates without zeroing; the first touch zeroes and makes it up to date', () => {
+test('G3 fallocate allocates without zeroing; the first touch zeroes and makes it up to date', () => {
   const { host, inode, file, fd, syscalls, run } = setUp(8, 0)
   const binding = { detached: false }
   expect(run(syscalls.fallocate(fd, 1, 0, 8 * PAGE))).toBe(0)
@@ -70,7 +71,7 @@ test('fallocate allocates without zeroing; the first touch zeroes and makes it u
   expect(host.memory.frame(pfn).every((byte) => byte === 0)).toBe(true)
 })
 
-test('a page that is not bound to the asker is EIO, a file that is gone EFAULT', () => {
+test('G8 a page that is not bound to the asker is EIO, a file that is gone EFAULT', () => {
   const { file, fd, syscalls, run } = setUp(8, 0)
   const [mine, other] = [{ detached: false }, { detached: false }]
   run(file.bind(2, 4, mine))
@@ -83,7 +84,7 @@ test('a page that is not bound to the asker is EIO, a file that is gone EFAULT',
   expect(() => run(file.getPfn(2, mine))).toThrow('EFAULT')
 })
 
-test('punching invalidates first, then frees; release invalidates the whole file and frees all', () => {
+test('G4 G9 punching invalidates first, then frees; release invalidates the whole file and frees all', () => {
   const { host, client, inode, file, fd, syscalls, run } = setUp(8, 0)
   const free = host.buddy.freeFrames
   run(file.bind(0, 8, { detached: false }))
@@ -96,7 +97,7 @@ test('punching invalidates first, then frees; release invalidates the whole file
   expect(host.buddy.freeFrames).toBe(free)
 })
 
-test('allocation that runs out of memory keeps what it got', () => {
+test('F1 allocation that runs out of memory keeps what it got', () => {
   const { host, inode, fd, syscalls, run } = setUp(2 ** 20, 0)
   const free = host.buddy.freeFrames
   expect(run(syscalls.fallocate(fd, 1, 0, 2 ** 20 * PAGE))).toBe(-Errno.ENOMEM)
@@ -108,7 +109,7 @@ test('allocation that runs out of memory keeps what it got', () => {
   expect(host.buddy.freeFrames).toBe(free)
 })
 
-test('the host may touch only a file that starts shared; a hole unmaps it from the host too', () => {
+test('G7 the host may touch only a file that starts shared; a hole unmaps it from the host too', () => {
   const { syscalls, fd, run } = setUp(4, GmemFlag.MMAP | GmemFlag.INIT_SHARED)
   const at = run(syscalls.mmap(4 * PAGE, 3, 1, fd, 0))
   run(syscalls.store(hva(at), Uint8Array.of(8)))
@@ -121,7 +122,7 @@ test('the host may touch only a file that starts shared; a hole unmaps it from t
   expect(closed.run(closed.syscalls.load(hva(map), 1))).toMatchObject({ signal: 'SIGBUS' })
 })
 
-test('a punch and a host fault that run together never leave the host on a freed frame', () => {
+test('M2 a punch and a host fault that run together never leave the host on a freed frame', () => {
   for (let seed = 0; seed < 50; seed++) {
     const { host, inode, syscalls, fd, run } = setUp(4, GmemFlag.MMAP | GmemFlag.INIT_SHARED)
     const at = run(syscalls.mmap(4 * PAGE, 3, 1, fd, 0))
@@ -146,4 +147,57 @@ test('G5 a hole beyond the end of the file is no error and no pages', () => {
   expect(run(syscalls.fallocate(fd, 3, 100 * PAGE, PAGE))).toBe(0)
   const punched = ring.read(before).records.map(({ fields }) => fields.slice(1, 4))
   expect(punched).toEqual([[4, 0, 0]])
+})
+
+test('G1 creation allocates nothing, and the size stays what it was', () => {
+  const { host, inode, fd, syscalls, run } = setUp(2 ** 40, 0)
+  let folios = 0
+  inode.forEachFolio(0, inode.pages, () => folios++)
+  expect(folios).toBe(0)
+  expect(host.memory.tables.readFiles()).toMatchObject([{ size: 2 ** 40 * PAGE, folios: 0 }])
+  expect(run(syscalls.ftruncate(fd, PAGE))).toBe(-Errno.EINVAL)
+  expect(syscalls.fstat(fd)).toMatchObject({ size: 2 ** 40 * PAGE, blockSize: PAGE })
+})
+
+test('G5 fallocate checks in order: VFS, KEEP_SIZE, mode bits, alignment, size', () => {
+  const { fd, syscalls, run } = setUp(4, 0)
+  // Each call fails this check and every later one that can still fail.
+  const calls: [mode: number, offset: number, length: number, errno: number][] = [
+    [0x80, -1, 0, Errno.EINVAL],
+    [2, 1, 2 ** 63, Errno.EOPNOTSUPP],
+    [8, 1, 2 ** 63, Errno.EFBIG],
+    [0, 1, 8 * PAGE, Errno.EOPNOTSUPP],
+    [1 | 0x10, 1, 8 * PAGE, Errno.EOPNOTSUPP],
+    [1, 1, 8 * PAGE, Errno.EINVAL],
+    [1, 0, 5 * PAGE, Errno.EINVAL],
+    [3, PAGE, 100, Errno.EINVAL],
+  ]
+  for (const [mode, offset, length, errno] of calls)
+    expect(run(syscalls.fallocate(fd, mode, offset, length))).toBe(-errno)
+  expect(run(syscalls.fallocate(fd, 3, 4 * PAGE, PAGE))).toBe(0)
+  expect(run(syscalls.fallocate(fd, 1, 0, 4 * PAGE))).toBe(0)
+})
+
+test('G6 reading, writing and resizing fail; mmap needs the MMAP flag and a shared mapping', () => {
+  const { fd, syscalls, run } = setUp(4, 0)
+  expect([syscalls.read(fd, 1), syscalls.write(fd, 1)]).toEqual([-Errno.EINVAL, -Errno.EINVAL])
+  expect(syscalls.positioned(fd, 0)).toBe(-Errno.ESPIPE)
+  expect(run(syscalls.ftruncate(fd, 0))).toBe(-Errno.EINVAL)
+  for (const type of [1, 2]) expect(run(syscalls.mmap(PAGE, 3, type, fd, 0))).toBe(-Errno.ENODEV)
+  const mappable = setUp(4, GmemFlag.MMAP)
+  expect(mappable.run(mappable.syscalls.mmap(PAGE, 3, 2, mappable.fd, 0))).toBe(-Errno.EINVAL)
+  expect(mappable.run(mappable.syscalls.mmap(PAGE, 3, 1, mappable.fd, 0))).toBeGreaterThan(0)
+})
+
+test('G7 a host fault beyond the end of the file is SIGBUS, the bytes before it are written', () => {
+  const { fd, syscalls, run } = setUp(2, GmemFlag.MMAP | GmemFlag.INIT_SHARED)
+  const at = run(syscalls.mmap(4 * PAGE, 3, 1, fd, 0))
+  expect(run(syscalls.store(hva(at + 2 * PAGE - 1), Uint8Array.of(7, 7)))).toMatchObject({ signal: 'SIGBUS' })
+  expect(run(syscalls.load(hva(at + 2 * PAGE - 1), 1))).toEqual({ ok: true, value: Uint8Array.of(7) })
+})
+
+test('G10 gmem imports no hypervisor', () => {
+  const folder = new URL('.', import.meta.url)
+  for (const name of readdirSync(folder))
+    expect(readFileSync(new URL(name, folder), 'utf8')).not.toMatch(/from '\.\.\/(kvm|gunyah)/)
 })

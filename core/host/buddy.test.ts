@@ -7,7 +7,7 @@ import { FREE_POISON, HostMemory } from './host-memory.ts'
 
 const memory = HostMemory.create(64 * 2 ** 20)
 
-test('blocks never overlap, are aligned, and merge back completely', () => {
+test('F1 blocks never overlap, are aligned, and merge back completely', () => {
   fc.assert(
     fc.property(
       fc.array(fc.record({ order: fc.nat(MAX_ORDER), drop: fc.nat() }), { maxLength: 300 }),

@@ -18,7 +18,7 @@ const setUp = () => {
   return { host, process, syscalls, run }
 }
 
-test('anonymous memory is zero at first touch, keeps what is stored, and is zero again after DONTNEED', () => {
+test('F2 anonymous memory is zero at first touch, keeps what is stored, and is zero again after DONTNEED', () => {
   const { host, process, syscalls, run } = setUp()
   const free = host.buddy.freeFrames
   const at = run(syscalls.mmapAnonymous(4 * PAGE))
@@ -50,7 +50,7 @@ test('protection can be taken and given back without losing the page', () => {
   expect(run(syscalls.load(hva(at), 2))).toEqual({ ok: true, value: Uint8Array.of(5, 6) })
 })
 
-test('two mappings of a memfd show one page, and the file outlives its descriptor', () => {
+test('F3 two mappings of a memfd show one page, and the file outlives its descriptor', () => {
   const { host, syscalls, run } = setUp()
   const free = host.buddy.freeFrames
   const fd = syscalls.memfd('shared', 2 * PAGE)

@@ -122,7 +122,7 @@ test('a mutex has one owner, and a synchronous run lets the owner finish', () =>
   expect(log).toEqual(['owner', 'second'])
 })
 
-test('a waiting writer holds new readers back and is not starved', () => {
+test('L1 a waiting writer holds new readers back and is not starved', () => {
   const at = context()
   const lock = new RwLock(at, 'rw')
   const log: string[] = []
@@ -155,7 +155,7 @@ test('a waiting writer holds new readers back and is not starved', () => {
   expect(log).toEqual(['r1', 'w', 'r2'])
 })
 
-test('lockdep reports an order that could deadlock, with both paths', () => {
+test('L1 lockdep reports an order that could deadlock, with both paths', () => {
   const at = context()
   const locks = { a: new Mutex(at, 'A'), b: new Mutex(at, 'B'), c: new Mutex(at, 'C') }
   const nest = (name: string, outer: Mutex, inner: Mutex): void =>
@@ -180,7 +180,7 @@ test('lockdep reports an order that could deadlock, with both paths', () => {
   }
 })
 
-test('taking a lock of a class already held is a cycle of one', () => {
+test('L1 taking a lock of a class already held is a cycle of one', () => {
   const at = context()
   const [one, two] = [new Mutex(at, 'A'), new Mutex(at, 'A')]
   const nested = function* (): KernelTask<void> {

@@ -2,9 +2,10 @@ import { expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { gpa, hva, type Pfn } from '../base/units.ts'
 import { PageType } from '../host/folio-table.ts'
+import { isPrivateGfn } from './attributes.ts'
 import { handleGuestFault } from './fault.ts'
 import { KvmHost } from './testing/kvm-host.ts'
-import { gmemPopulate, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag } from './uapi.ts'
+import { gmemPopulate, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryAttributes } from './uapi.ts'
 
 const RAM = 0x80000000
 const SIZE = 0x100000
@@ -20,7 +21,7 @@ const machine = (options = {}) => {
   return { kvm, fd, vm, gmem, uaddr, slot }
 }
 
-test('a private page comes from the guest_memfd, zeroed; punching it unmaps it and frees it', () => {
+test('M1 G4 a private page comes from the guest_memfd, zeroed; punching it unmaps it and frees it', () => {
   const { kvm, fd, vm, gmem } = machine()
   expect(kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)).toBe(0)
   expect(kvm.run(handleGuestFault(vm, gpa(RAM + 0x2004), 'write'))).toEqual({ kind: 'resume' })
@@ -34,7 +35,7 @@ test('a private page comes from the guest_memfd, zeroed; punching it unmaps it a
   expect(kvm.host.memory.folios.refcount[leaf.pfn]).toBe(0)
 })
 
-test('a shared page is the process page; the process sees what is in it', () => {
+test('M1 a shared page is the process page; the process sees what is in it', () => {
   const { kvm, fd, vm, uaddr } = machine()
   vm.declared?.completeShare(RAM / 4096, (RAM + SIZE) / 4096)
   expect(kvm.setAttributes(fd, RAM, SIZE, 0)).toBe(0)
@@ -47,7 +48,7 @@ test('a shared page is the process page; the process sees what is in it', () => 
   expect(vm.stage2.leaf(RAM / 4096)).toBeNull()
 })
 
-test('a conversion behind the guest’s back is a memory fault with the flag the guest declared', () => {
+test('K8 a conversion behind the guest’s back is a memory fault with the flag the guest declared', () => {
   const { kvm, fd, vm } = machine()
   expect(kvm.run(handleGuestFault(vm, gpa(RAM), 'read'))).toEqual({
     kind: 'memory_fault',
@@ -65,7 +66,7 @@ test('a conversion behind the guest’s back is a memory fault with the flag the
   })
 })
 
-test('no slot is MMIO, a deleted slot with a private gfn is a memory fault', () => {
+test('K5 no slot is MMIO, a deleted slot with a private gfn is a memory fault', () => {
   const { kvm, fd, vm } = machine()
   expect(kvm.run(handleGuestFault(vm, gpa(0x1000), 'read'))).toEqual({ kind: 'mmio' })
   kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
@@ -76,7 +77,7 @@ test('no slot is MMIO, a deleted slot with a private gfn is a memory fault', () 
   })
 })
 
-test('populate copies into private pages, reports partial progress, and refuses shared ones', () => {
+test('K10 populate copies into private pages, reports partial progress, and refuses shared ones', () => {
   const { kvm, fd, vm, gmem } = machine()
   const source = kvm.anonymous(0x3000)
   kvm.run(kvm.syscalls.store(hva(source), new Uint8Array(0x3000).fill(7)))
@@ -93,7 +94,7 @@ test('populate copies into private pages, reports partial progress, and refuses 
   expect(vm.stage2.leaf(RAM / 4096 + 1)).toBeNull()
 })
 
-test('closing everything gives every frame back', () => {
+test('F3 closing everything gives every frame back', () => {
   const kvm = new KvmHost()
   const free = kvm.host.buddy.freeFrames
   const { fd, vm } = kvm.createVm(1)
@@ -146,4 +147,104 @@ test('K1 KVM_CREATE_VM without memory is ENOMEM and takes no row of the VM table
   for (let i = 0; i < 5; i++) expect(kvm.ioctl(kvm.kvm, Kvm.CREATE_VM, 1)).toBe(-Errno.ENOMEM)
   giveBack()
   expect(kvm.createVm(1).vm.row).toBe(0)
+})
+
+test('G2 creation of a guest_memfd: copy, then flags, then size decide the errno', () => {
+  const { kvm, fd } = machine()
+  const files = kvm.host.memory.tables.readFiles().length
+  expect(kvm.ioctl(fd, Kvm.CREATE_GUEST_MEMFD, new Uint8Array(8))).toBe(-Errno.EFAULT)
+  expect(kvm.createGmem(fd, 5, 4)).toBe(-Errno.EINVAL)
+  for (const size of [0, 5, 2 ** 63]) expect(kvm.createGmem(fd, size)).toBe(-Errno.EINVAL)
+  expect(kvm.host.memory.tables.readFiles()).toHaveLength(files)
+  expect(kvm.createGmem(fd, 2 ** 62)).toBeGreaterThan(0)
+})
+
+test('K4 G8 a gmem slot cannot be moved or changed; deleting it frees no page and unbinds its pages', () => {
+  const { kvm, fd, vm, gmem, slot } = machine()
+  kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  kvm.run(handleGuestFault(vm, gpa(RAM), 'write'))
+  const file = vm.slots.byId(0)?.gmem
+  const pfn = file?.inode.folio(0)
+  for (const change of [{ gpa: 2 * RAM }, { flags: 0 }, { size: SIZE / 2 }, {}])
+    expect(kvm.setSlot(fd, { ...slot, ...change })).toBe(-Errno.EINVAL)
+  expect(file?.bindings.get(SIZE / 4096 - 1)).toBe(vm.slots.byId(0))
+  expect(kvm.setSlot(fd, { ...slot, size: 0 })).toBe(0)
+  expect(file?.inode.folio(0)).toBe(pfn)
+  expect(file?.bindings.empty).toBe(true)
+  expect(vm.stage2.mapped).toBe(0)
+  expect(kvm.setSlot(fd, { ...slot, fd: gmem })).toBe(0)
+  kvm.run(handleGuestFault(vm, gpa(RAM), 'read'))
+  expect(vm.stage2.leaf(RAM / 4096)?.pfn).toBe(pfn)
+})
+
+test('K5 attributes need no slot and outlive every slot; setting what is set zaps nothing', () => {
+  const { kvm, fd, vm, slot } = machine()
+  const bare = RAM + 2 * SIZE
+  expect(kvm.setAttributes(fd, bare, 4096, KVM_MEMORY_ATTRIBUTE_PRIVATE)).toBe(0)
+  expect(isPrivateGfn(vm, bare / 4096)).toBe(true)
+  expect(vm.invalidate.seq).toBe(0)
+  kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  kvm.run(handleGuestFault(vm, gpa(RAM), 'write'))
+  const { seq } = vm.invalidate
+  expect(kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)).toBe(0)
+  expect([vm.invalidate.seq, vm.stage2.mapped]).toEqual([seq, 1])
+  kvm.setSlot(fd, { ...slot, size: 0 })
+  expect(isPrivateGfn(vm, RAM / 4096)).toBe(true)
+})
+
+test('K6 a conversion unmaps the kind it leaves behind and nothing beside it', () => {
+  const { kvm, fd, vm } = machine()
+  const first = RAM / 4096
+  kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  for (const page of [0, 1, 2]) kvm.run(handleGuestFault(vm, gpa(RAM + page * 4096), 'write'))
+  kvm.setAttributes(fd, RAM + 4096, 4096, 0)
+  expect([0, 1, 2].map((page) => vm.stage2.leaf(first + page) !== null)).toEqual([true, false, true])
+  vm.declared?.completeShare(first + 1, first + 2)
+  kvm.run(handleGuestFault(vm, gpa(RAM + 4096), 'write'))
+  // To private: the shared mapping goes, the private ones in the range stay.
+  kvm.setAttributes(fd, RAM, 3 * 4096, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  expect([0, 1, 2].map((page) => vm.stage2.leaf(first + page) !== null)).toEqual([true, false, true])
+})
+
+test('M4 a guest_memfd is bound by the VM it was made for only', () => {
+  const { kvm, gmem, slot } = machine()
+  const other = kvm.createVm(1)
+  expect(kvm.setSlot(other.fd, { ...slot, fd: gmem })).toBe(-Errno.EINVAL)
+  expect(other.vm.slots.sorted).toEqual([])
+})
+
+test('G9 a file closed under its slot: the slot stays, a private touch is EFAULT', () => {
+  const { kvm, fd, vm, gmem } = machine()
+  kvm.setAttributes(fd, RAM, SIZE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+  kvm.run(handleGuestFault(vm, gpa(RAM), 'write'))
+  kvm.run(kvm.syscalls.close(gmem))
+  expect([vm.stage2.mapped, vm.slots.byId(0)?.gmem]).toEqual([0, null])
+  expect(kvm.run(handleGuestFault(vm, gpa(RAM), 'read'))).toMatchObject({
+    kind: 'memory_fault',
+    errno: 'EFAULT',
+    private: true,
+  })
+})
+
+test('K1 SET_MEMORY_ATTRIBUTES: each refusal is EINVAL (a short structure EFAULT) and changes nothing', () => {
+  const { kvm, fd, vm } = machine()
+  const PRIVATE = KVM_MEMORY_ATTRIBUTE_PRIVATE
+  const top = 2 ** 64 - 4096
+  const refused: [address: number, size: number, attributes: number][] = [
+    [RAM, 4096, 1],
+    [RAM, 4096, 2 ** 32],
+    [RAM, 0, PRIVATE],
+    [top, 4096, PRIVATE],
+    [top, 8192, PRIVATE],
+    [RAM + 1, 4096, PRIVATE],
+    [RAM, 4097, PRIVATE],
+  ]
+  for (const request of refused) expect(kvm.setAttributes(fd, ...request)).toBe(-Errno.EINVAL)
+  const flags = memoryAttributes(RAM, 4096, PRIVATE)
+  flags[24] = 1
+  expect(kvm.ioctl(fd, Kvm.SET_MEMORY_ATTRIBUTES, flags)).toBe(-Errno.EINVAL)
+  expect(kvm.ioctl(fd, Kvm.SET_MEMORY_ATTRIBUTES, flags.slice(0, 24))).toBe(-Errno.EFAULT)
+  expect(vm.attributes.empty).toBe(true)
+  expect(kvm.setAttributes(fd, 0, top, PRIVATE)).toBe(0)
+  expect(isPrivateGfn(vm, 2 ** 52 - 2)).toBe(true)
 })

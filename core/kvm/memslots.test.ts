@@ -17,7 +17,7 @@ const machine = (hooks: KvmHooks = noVcpus) => {
   return { kvm, ...kvm.createVm(0), uaddr: kvm.anonymous(MIB) }
 }
 
-test('every user slot can be added, no more, cheaply; deleting them all leaves none', () => {
+test('K1 every user slot can be added, no more, cheaply; deleting them all leaves none', () => {
   const { kvm, fd, vm } = machine()
   const started = performance.now()
   for (let slot = 0; slot < 32767; slot++)
@@ -45,7 +45,7 @@ const deletion = (fd: number, kvm: KvmHost): KernelTask<number> =>
     }),
   )
 
-test('a slot that is being deleted is INVALID to faults, which retry; afterwards the address is MMIO', () => {
+test('M3 a slot that is being deleted is INVALID to faults, which retry; afterwards the address is MMIO', () => {
   const { kvm, fd, vm, uaddr } = machine()
   const { scheduler } = kvm.host
   kvm.setSlot(fd, { size: MIB, uaddr })
@@ -75,7 +75,7 @@ test('a swap waits for the readers of the old set', () => {
   expect(task.value).toBe(0)
 })
 
-test('a move unmaps the old place; an overlapping one changes nothing', () => {
+test('S1 a move unmaps the old place; an overlapping one changes nothing', () => {
   const { kvm, fd, vm, uaddr } = machine()
   kvm.setSlot(fd, { size: MIB, uaddr })
   kvm.setSlot(fd, { slot: 1, gpa: 4 * MIB, size: MIB, uaddr })
@@ -87,7 +87,7 @@ test('a move unmaps the old place; an overlapping one changes nothing', () => {
   expect(vm.slots.sorted.map((slot) => slot.baseGfn)).toEqual([1024, 2048])
 })
 
-test('a move that the architecture refuses brings the slot back', () => {
+test('K1 a move that the architecture refuses brings the slot back', () => {
   const { kvm, fd, vm, uaddr } = machine()
   kvm.setSlot(fd, { size: MIB, uaddr })
   expect(kvm.setSlot(fd, { gpa: 2 ** 41, size: MIB, uaddr })).toBe(-Errno.EFAULT)
@@ -96,7 +96,7 @@ test('a move that the architecture refuses brings the slot back', () => {
   expect(kvm.setSlot(fd, { gpa: 2 * MIB, size: MIB, uaddr })).toBe(0)
 })
 
-test('a write to a read-only slot is MMIO, a read maps it without write permission', () => {
+test('M1 a write to a read-only slot is MMIO, a read maps it without write permission', () => {
   const { kvm, fd, vm, uaddr } = machine()
   kvm.setSlot(fd, { flags: MemFlag.READONLY, size: MIB, uaddr })
   expect(kvm.run(handleGuestFault(vm, gpa(0), 'write'))).toEqual({ kind: 'mmio' })
@@ -113,7 +113,7 @@ test('a slot over nothing mapped faults with EFAULT', () => {
   })
 })
 
-test('an MMAP file serves every fault of its slot, shared with the host', () => {
+test('M1 an MMAP file serves every fault of its slot, shared with the host', () => {
   const { kvm, fd, vm } = machine()
   const gmem = kvm.createGmem(fd, MIB, 3)
   const at = kvm.run(kvm.syscalls.mmap(MIB, 3, 1, gmem, 0))
@@ -127,7 +127,7 @@ test('an MMAP file serves every fault of its slot, shared with the host', () => 
   expect(vm.stage2.leaf(0)).toBeNull()
 })
 
-test('vCPU ids are checked, a vCPU file keeps the VM alive', () => {
+test('K1 vCPU ids are checked, a vCPU file keeps the VM alive', () => {
   class VcpuFile extends OpenFile {
     static vm: { get(): unknown; put(): KernelTask<void> }
     protected override *release(): KernelTask<void> {
@@ -154,7 +154,7 @@ test('vCPU ids are checked, a vCPU file keeps the VM alive', () => {
   expect(kvm.system.vms.size).toBe(0)
 })
 
-test('an ioctl from another process is EIO', () => {
+test('K1 an ioctl from another process is EIO', () => {
   const { kvm, vm } = machine()
   const other = new Process(kvm.host)
   const file = kvm.process.fds.getRaw(kvm.process.fds.open().at(-1) ?? -1)

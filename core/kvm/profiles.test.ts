@@ -24,7 +24,7 @@ const both = <T>(call: (at: ReturnType<typeof on>) => T): { x86: T; riscv: T } =
   riscv: call(on(riscv)),
 })
 
-describe('rows', () => {
+describe('K3 rows of the active profile', () => {
   test('gpaBits, slotBeyondGpa', () => {
     const slot = (size: number) => (at: ReturnType<typeof on>) =>
       at.kvm.setSlot(at.fd, { gpa: 2 ** 41 - PAGE, size })
@@ -140,7 +140,7 @@ describe('rows', () => {
   })
 })
 
-test('a guest_memfd cannot be opened again, except as a path, which is no file to bind', () => {
+test('G6 a guest_memfd cannot be opened again, except as a path, which is no file to bind', () => {
   const { kvm, fd } = on(x86)
   const gmem = kvm.createGmem(fd, MIB)
   expect(kvm.syscalls.reopen(gmem, 2)).toBe(-Errno.ENXIO)
@@ -151,7 +151,7 @@ test('a guest_memfd cannot be opened again, except as a path, which is no file t
   expect(kvm.ioctl(kvm.syscalls.reopen(kvm.kvm, 2), Kvm.GET_API_VERSION)).toBe(12)
 })
 
-test('a structure at a bad user address is EFAULT, at a good one it is read', () => {
+test('K1 a structure at a bad user address is EFAULT, at a good one it is read', () => {
   const { kvm, fd } = on(riscv)
   expect(kvm.ioctl(fd, Kvm.CREATE_GUEST_MEMFD, 0x1000)).toBe(-Errno.EFAULT)
   expect(kvm.ioctl(fd, Kvm.CREATE_GUEST_MEMFD, new Uint8Array(63))).toBe(-Errno.EFAULT)

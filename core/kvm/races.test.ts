@@ -168,11 +168,11 @@ const schedules = (debug: KvmDebug) =>
     },
   )
 
-test('random ioctls, host accesses and guest touches at once, shuffled: every invariant holds at rest', () => {
+test('F1 F2 F3 M1 M2 M3 S1 L1 random ioctls, host accesses and guest touches at once, shuffled: every invariant holds at rest', () => {
   fc.assert(schedules({}), { numRuns: 300 })
 })
 
-test('the same search finds the bug when the retry check is left out', () => {
+test('K7 the same search finds the bug when the retry check is left out', () => {
   const details = fc.check(schedules({ skipRetryCheck: true }), {
     numRuns: 1000,
     seed: 1,
@@ -206,20 +206,20 @@ const races = {
 }
 
 for (const [name, change] of Object.entries(races)) {
-  test(`${name} between a fault's lookup and its mapping makes the fault start over`, () => {
+  test(`K6 K7 ${name} between a fault's lookup and its mapping makes the fault start over`, () => {
     const m = privateMachine({})
     expect(interleave(m, change(m))).toEqual([])
     expect(m.vm.stage2.leaf(RAM / PAGE)).toBeNull()
   })
 
-  test(`without the check of mmu_invalidate_seq, ${name} there leaves a stale mapping`, () => {
+  test(`K7 without the check of mmu_invalidate_seq, ${name} there leaves a stale mapping`, () => {
     const m = privateMachine({ skipRetryCheck: true })
     const violations = interleave(m, change(m))
     expect(violations.some((violation) => violation.startsWith('M1'))).toBe(true)
   })
 }
 
-test('host memory that goes away between lookup and mapping makes the fault start over', () => {
+test('K7 host memory that goes away between lookup and mapping makes the fault start over', () => {
   const shared = (debug: KvmDebug) => {
     const m = machine(debug)
     m.kvm.setSlot(m.fd, { gpa: RAM, size: SIZE, uaddr: m.uaddr })

@@ -8,7 +8,7 @@ const cases = parseCases(JSON.parse(readFileSync(file, 'utf8')))
 const groups = new Set(cases.map((recorded) => recorded.group))
 const replayer = new Replayer(profiles['x86-6.18-default-vm'])
 
-describe('recorded vectors, x86-6.18-default-vm', () => {
+describe('K11 recorded vectors, x86-6.18-default-vm', () => {
   test.each([...groups])('%s', (group) => {
     const differences = cases
       .filter((recorded) => recorded.group === group)

@@ -37,6 +37,7 @@ import {
   type TaskMode,
 } from './api.ts'
 import { inspectPage } from './inspect.ts'
+import { Notices } from './notices.ts'
 import type { Platform, Pumped } from './platform.ts'
 import { machineStats } from './stats.ts'
 import { attachDevices, TIMEBASE_HZ } from './threads.ts'
@@ -265,34 +266,18 @@ export class Machine implements MachineApi, Pumped {
     const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
     host.scheduler.setMode(this.#taskMode)
-    const loops = vmm.vcpus.map((vcpu) => new VcpuLoop(vmm, vcpu, this.#loopHooks(devices, events)))
+    const notices = new Notices(events.notice, () => (this.#now() * 1000) / TIMEBASE_HZ)
+    host.scheduler.onFailure = (task) => notices.taskFailed(task.name, task.error)
+    const loops = vmm.vcpus.map(
+      (vcpu) =>
+        new VcpuLoop(vmm, vcpu, {
+          paused: () => this.#pausing,
+          acceptsConversions: () => this.#policy === 'accept',
+          consoleByte: (byte) => devices.uart.emit(byte),
+          notices,
+        }),
+    )
     return { host, vmm, loops }
-  }
-
-  #loopHooks(devices: PlatformDevices, events: MachineEvents): ConstructorParameters<typeof VcpuLoop>[2] {
-    return {
-      paused: () => this.#pausing,
-      acceptsConversions: () => this.#policy === 'accept',
-      consoleByte: (byte) => devices.uart.emit(byte),
-      memoryFault: (vcpu, gpa, wantsPrivate, errno, repaired) =>
-        events.notice({
-          severity: repaired ? 'warning' : 'error',
-          title: `Memory fault at 0x${gpa.toString(16)}`,
-          detail:
-            `vCPU ${vcpu} touched the page as ${wantsPrivate ? 'private' : 'shared'}, its attribute says ${wantsPrivate ? 'shared' : 'private'}: KVM_RUN failed with ${errno} and KVM_EXIT_MEMORY_FAULT. ` +
-            (repaired
-              ? `The VMM set the attribute back to ${wantsPrivate ? 'private' : 'shared'} and the guest goes on.`
-              : 'The VMM refuses to convert it, so this vCPU waits: convert the page in the host panel, or accept conversions.'),
-          gpa,
-        }),
-      refused: (vcpu, gpa, size, share) =>
-        events.notice({
-          severity: 'info',
-          title: 'Conversion refused',
-          detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${size / 4096} pages at 0x${gpa.toString(16)}; the policy answers DENIED and nothing changed.`,
-          gpa,
-        }),
-    }
   }
 
   /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */

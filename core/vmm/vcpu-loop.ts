@@ -19,9 +19,11 @@ export interface VcpuLoopHooks {
   acceptsConversions(): boolean
   /** A byte that the guest wrote by SBI; false when there is no room. */
   consoleByte(byte: number): boolean
-  /** A memory-fault exit, and what the VMM did about it. */
-  memoryFault(vcpu: number, gpa: number, wantsPrivate: boolean, errno: string, repaired: boolean): void
-  refused(vcpu: number, gpa: number, size: number, share: boolean): void
+  /** Told about memory-fault exits and refusals. */
+  readonly notices: {
+    memoryFault(vcpu: number, gpa: number, wantsPrivate: boolean, errno: string, repaired: boolean): void
+    refused(vcpu: number, gpa: number, size: number, share: boolean): void
+  }
 }
 
 /** Why the loop ended. */
@@ -113,7 +115,7 @@ export class VcpuLoop {
   *#decide(gpa: number, size: number, share: boolean): KernelTask<number> {
     const vmm = this.#vmm
     if (!this.#hooks.acceptsConversions()) {
-      this.#hooks.refused(this.#vcpu.vcpu.id, gpa, size, share)
+      this.#hooks.notices.refused(this.#vcpu.vcpu.id, gpa, size, share)
       return -Errno.EPERM
     }
     this.#conversion = { start: gpa, end: gpa + size }
@@ -162,12 +164,12 @@ export class VcpuLoop {
         this.#retriedGpa = gpa
         return null
       }
-      this.#hooks.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, false)
+      this.#hooks.notices.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, false)
       return this.#failed(`memory fault at ${hex(gpa)} (${name}): there is no memory behind the page`)
     }
     this.#retriedGpa = -1
     const repaired = this.#hooks.acceptsConversions() && (yield* this.#repair(gpa, size, wantsPrivate)) === 0
-    this.#hooks.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, repaired)
+    this.#hooks.notices.memoryFault(this.#vcpu.vcpu.id, gpa, wantsPrivate, name, repaired)
     // Refused: this vCPU waits until somebody converts the page, or allows it. Everything else goes on.
     if (!repaired)
       yield {

@@ -1,44 +1,13 @@
 // The headless machine as a person runs it: real worker threads, real guests, exit statuses.
 
-import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { headless, stress } from './testing/run.ts'
 
-const root = resolve(import.meta.dirname, '../..')
-const monitor = join(root, 'public/guests/monitor.elf')
-const litmus = join(root, 'public/guests/litmus.elf')
-
-interface Run {
-  readonly status: number | null
-  readonly output: string
-  readonly errors: string
-}
-
-/** Runs headless; each of `lines` is typed when the prompt appears. */
-const headless = (args: readonly string[], lines: readonly string[] = []): Promise<Run> =>
-  new Promise((done) => {
-    const child = spawn(process.execPath, ['scripts/run.mjs', 'worker/node/headless.ts', ...args], {
-      cwd: root,
-    })
-    const waiting = [...lines]
-    let output = ''
-    let errors = ''
-    let answered = 0
-    child.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString('latin1')
-      const prompts = output.split('gmem> ').length - 1
-      const line = prompts > answered ? waiting.shift() : undefined
-      if (line === undefined) return
-      answered++
-      child.stdin.write(`${line}\r`)
-    })
-    child.stderr.on('data', (chunk: Buffer) => {
-      errors += chunk.toString()
-    })
-    child.on('close', (status) => done({ status, output, errors }))
-  })
+const monitor = 'public/guests/monitor.elf'
+const litmus = 'public/guests/litmus.elf'
 
 const temporary = (name: string, bytes: Uint8Array): string => {
   const file = join(mkdtempSync(join(tmpdir(), 'gmemscope-')), name)
@@ -154,14 +123,7 @@ describe('exit statuses', () => {
 
 // M1-M3, F1-F3 and K6 with real threads: a TLB that outlives its invalidation shows as a foreign tag in a page.
 test('two harts and a host that converts, punches and pauses behind their backs: every invariant holds', async () => {
-  const args = ['scripts/run.mjs', 'worker/node/testing/stress.ts', '3', String(Date.now() % 100_000)]
-  const child = spawn(process.execPath, args, { cwd: root })
-  let output = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    output += chunk.toString()
-  })
-  const status = await new Promise((done) => child.on('close', done))
-  const report = JSON.parse(output)
+  const { status, report } = await stress(3, Date.now() % 100_000)
   expect(report, `seed ${report.seed}`).toMatchObject({ ended: '', violations: [] })
   expect(report.exits.memory_fault_exits).toBeGreaterThan(100)
   expect(status).toBe(0)

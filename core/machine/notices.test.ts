@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+import type { MachineNotice } from './api.ts'
+import { Notices } from './notices.ts'
+
+test('a guest that asks in a loop does not flood the page, and is heard again a second later', () => {
+  const sent: MachineNotice[] = []
+  let now = 0
+  const notices = new Notices(
+    (notice) => sent.push(notice),
+    () => now,
+  )
+  for (let i = 0; i < 1000; i++) notices.refused(0, 0x80000000 + 4096 * i, 4096, true)
+  expect(sent).toHaveLength(4)
+  now = 1000
+  notices.memoryFault(1, 0x80003000, true, 'EFAULT', true)
+  expect(sent).toHaveLength(5)
+  expect(sent[4]).toMatchObject({ severity: 'warning', title: 'Memory fault at 0x80003000', gpa: 0x80003000 })
+  expect(sent[4].detail).toContain('touched the page as private, its attribute says shared')
+})
