@@ -15,6 +15,7 @@ const headers = {
   'Cross-Origin-Embedder-Policy': 'require-corp',
   'Cross-Origin-Resource-Policy': 'same-origin',
 }
+/** Where the servers begin to look for a free port. */
 const LIVE_PORT = 4287
 const BARE_PORT = 4288
 const VIEWPORT = { width: 1440, height: 900 }
@@ -109,7 +110,7 @@ const launch = (): Promise<Browser> => {
 
 const serveLive = (): Promise<Server> =>
   new Promise((resolve, reject) => {
-    const args = [join(root, 'scripts/start.mjs'), '--port', String(LIVE_PORT), '--strict-port']
+    const args = [join(root, 'scripts/start.mjs'), '--port', String(LIVE_PORT)]
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
     const stop = (): Promise<void> =>
       new Promise((stopped) => {
@@ -135,7 +136,9 @@ const serveBare = async (): Promise<Server> => {
   const server = await preview({
     ...options,
     build: { outDir },
-    preview: { port: BARE_PORT, strictPort: true, headers },
+    preview: { port: BARE_PORT, headers },
   })
-  return { url: `http://localhost:${BARE_PORT}/`, stop: () => server.close() }
+  const [url] = server.resolvedUrls?.local ?? []
+  if (!url) throw new Error('the bare page has no address')
+  return { url, stop: () => server.close() }
 }

@@ -2,6 +2,9 @@
 
 import type { Page } from '@playwright/test'
 
+/** Longest wait for text on the console (ms). */
+const PATIENCE_MS = 40_000
+
 declare global {
   interface Window {
     benchFrames: number[]
@@ -108,9 +111,10 @@ export class LivePage {
 
   async #untilText(found: (text: string) => boolean): Promise<string> {
     const rows = this.page.locator('[data-testid="console"] .xterm-rows')
-    for (;;) {
+    for (const end = performance.now() + PATIENCE_MS; ; ) {
       const text = (await rows.innerText()).replaceAll(/\u00a0/g, ' ')
       if (found(text)) return text
+      if (performance.now() > end) throw new Error(`the console does not show what it should: ${text}`)
       await this.page.waitForTimeout(100)
     }
   }

@@ -7,13 +7,13 @@ import type { Bench } from './bench.ts'
 import { convert } from './benches/convert.ts'
 import { doorbell } from './benches/doorbell.ts'
 import { faults } from './benches/faults.ts'
-import { page } from './benches/page.ts'
+import { frames, page } from './benches/page.ts'
 import { speed } from './benches/speed.ts'
 import { start } from './benches/start.ts'
 import { Chromium } from './browser.ts'
 import { environment, type Figure, quiet, table } from './report.ts'
 
-const benches: readonly Bench[] = [speed, page, convert, faults, doorbell, start]
+const benches: readonly Bench[] = [speed, page, frames, convert, faults, doorbell, start]
 
 const USAGE = `usage: npm run bench -- [NAME ...] [options]
 
@@ -61,14 +61,25 @@ const chromium = new Chromium()
 const context = { chromium, node: values.in !== 'chromium', browser: values.in !== 'node', effort, say }
 const loadBefore = loadavg()[0]
 const figures: Figure[] = []
-for (const bench of chosen) {
-  if (!(await quiet())) say('other programs are using the processor: expect slow spells')
-  say(bench.name)
-  figures.push(...(await bench.run(context)))
+let version: string | null = null
+let failed = false
+try {
+  for (const bench of chosen) {
+    if (!(await quiet())) say('other programs are using the processor: expect slow spells')
+    say(bench.name)
+    try {
+      figures.push(...(await bench.run(context)))
+    } catch (error) {
+      say(`${bench.name} failed: ${error instanceof Error ? error.message : String(error)}`)
+      failed = true
+    }
+  }
+  version = await chromium.version()
+} finally {
+  // Its servers are processes of their own.
+  await chromium.close()
 }
-const version = await chromium.version()
 const where = environment(loadBefore, version === null ? {} : { chromium: version })
-await chromium.close()
 console.log(
   `${where.date}, ${where.cores} cores (${where.processor}), Node ${where.node}` +
     `${version === null ? '' : `, Chromium ${version}`}, load ${where.load.map((load) => load.toFixed(1)).join(' -> ')}\n`,
@@ -76,4 +87,4 @@ console.log(
 console.log(table(figures))
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ environment: where, figures }, null, 2)}\n`)
 // Machines that ended still have their parked vCPU threads.
-process.exit(0)
+process.exit(failed ? 1 : 0)

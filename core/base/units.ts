@@ -8,28 +8,19 @@ type Unit<Name extends string> = number & { readonly [unit]: Name }
 
 /** Host page-frame number: index into the folio table; `pfn * 4096` is the byte offset in host memory. */
 export type Pfn = Unit<'pfn'>
-/** Guest page-frame number (gpa / 4096). */
-export type Gfn = Unit<'gfn'>
 /** Guest physical address in bytes. */
 export type Gpa = Unit<'gpa'>
 /** Host physical address in bytes: an offset into the one shared WebAssembly memory. */
 export type Hpa = Unit<'hpa'>
 /** Host virtual address in bytes, in an emulated process. */
 export type Hva = Unit<'hva'>
-/** Page index inside a guest_memfd (or other) file. */
-export type FileIndex = Unit<'index'>
 
-export const PAGE_SHIFT = 12
 export const PAGE_SIZE = 4096
 
 export const pfn = (n: number): Pfn => n as Pfn
-export const gfn = (n: number): Gfn => n as Gfn
 export const gpa = (n: number): Gpa => n as Gpa
 export const hpa = (n: number): Hpa => n as Hpa
 export const hva = (n: number): Hva => n as Hva
-export const fileIndex = (n: number): FileIndex => n as FileIndex
 
 export const pfnToHpa = (p: Pfn): Hpa => (p * PAGE_SIZE) as Hpa
 export const hpaToPfn = (a: Hpa): Pfn => Math.floor(a / PAGE_SIZE) as Pfn
-export const gfnToGpa = (g: Gfn): Gpa => (g * PAGE_SIZE) as Gpa
-export const gpaToGfn = (a: Gpa): Gfn => Math.floor(a / PAGE_SIZE) as Gfn

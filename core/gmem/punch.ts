@@ -9,7 +9,7 @@ const TRUNCATE: Step = { at: 'kvm_gmem_punch_hole/truncate_inode_pages_range' }
 const END: Step = { at: 'kvm_gmem_punch_hole/invalidate_end' }
 
 /** Which guest mappings the pages of an inode can have: it holds shared pages or private ones. */
-export const filterOf = (inode: GmemInode): GmemFilter =>
+const filterOf = (inode: GmemInode): GmemFilter =>
   inode.flags & GmemFlag.INIT_SHARED ? { private: false, shared: true } : { private: true, shared: false }
 
 /** Frees pages [from, end); what lies past the end of the file is no error. */

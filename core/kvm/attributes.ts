@@ -20,14 +20,14 @@ const STORE: Step = { at: 'kvm_vm_set_mem_attributes/store' }
 export const supportedAttributes = (profile: HostProfile, vm: Vm | null): number =>
   profile.memoryAttributes && (!vm || vm.hasPrivateMemory) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
 
-export const attributesOf = (vm: Vm, gfn: number): number => vm.attributes.get(gfn) ?? 0
+const attributesOf = (vm: Vm, gfn: number): number => vm.attributes.get(gfn) ?? 0
 
 const isPrivateValue = (attributes: number): boolean => (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
 
 export const isPrivateGfn = (vm: Vm, gfn: number): boolean => isPrivateValue(attributesOf(vm, gfn))
 
 /** True when every gfn of [start, end) has exactly these attributes (kvm_range_has_memory_attributes). */
-export const rangeHasAttributes = (vm: Vm, start: number, end: number, attributes: number): boolean => {
+const rangeHasAttributes = (vm: Vm, start: number, end: number, attributes: number): boolean => {
   if (attributes === 0) return vm.attributes.find(start, end) === undefined
   let covered = 0
   vm.attributes.forRange(start, end, (value, from, to) => {

@@ -103,5 +103,3 @@ export const profiles = {
     gmemFileSystem: guestMemfdFs,
   },
 } as const satisfies Record<string, HostProfile>
-
-export type ProfileName = keyof typeof profiles

@@ -17,7 +17,7 @@
 // Host memory is below 4 GiB, so an entry that points into it fits 32 bits and is an exact number here; guests
 // may write any 64 bits into theirs, which only the generated walker reads.
 
-import type { Gpa, Pfn } from '../base/units.ts'
+import type { Pfn } from '../base/units.ts'
 
 /** Bits of a page-table entry. */
 export const Pte = {
@@ -41,15 +41,13 @@ export const PTE_PPN_BITS = 44
 export const PTE_RESERVED_SHIFT = 54
 export const PTE_SIZE = 8
 
-/** Levels of Sv39 and Sv39x4: 2 is the root (1 GiB leaves), 1 has 2 MiB leaves, 0 has 4 KiB leaves. */
-export const LEVELS = 3
-export const ROOT_LEVEL = LEVELS - 1
+/** Root level of Sv39 and Sv39x4: 2 has 1 GiB leaves, 1 has 2 MiB leaves, 0 has 4 KiB leaves. */
+export const ROOT_LEVEL = 2
 /** Index bits of every table but the Sv39x4 root. */
 export const INDEX_BITS = 9
 export const TABLE_ENTRIES = 1 << INDEX_BITS
-/** Index bits of the Sv39x4 root table. */
-export const GSTAGE_ROOT_INDEX_BITS = 11
-export const GSTAGE_ROOT_ENTRIES = 1 << GSTAGE_ROOT_INDEX_BITS
+/** The Sv39x4 root table is indexed by two bits more. */
+export const GSTAGE_ROOT_ENTRIES = 1 << (INDEX_BITS + 2)
 export const GSTAGE_ROOT_SIZE = GSTAGE_ROOT_ENTRIES * PTE_SIZE
 /** Virtual address bits of Sv39, guest physical address bits of Sv39x4. */
 export const SV39_BITS = 39
@@ -60,12 +58,6 @@ export const SatpMode = { BARE: 0, SV39: 8 } as const
 
 /** Bit position of a level's index in an address. */
 export const levelShift = (level: number): number => 12 + INDEX_BITS * level
-/** Bytes mapped by one entry of a level. */
-export const levelSize = (level: number): number => 2 ** levelShift(level)
-
-/** Index of a guest physical address in the G-stage table of a level (11 bits wide at the root). */
-export const gstageIndex = (address: Gpa, level: number): number =>
-  Math.floor(address / levelSize(level)) % (level === ROOT_LEVEL ? GSTAGE_ROOT_ENTRIES : TABLE_ENTRIES)
 
 /** Entry that points to the next table in frame `table`. */
 export const pteTable = (table: Pfn): number => table * 2 ** PTE_PPN_SHIFT + Pte.V
@@ -75,9 +67,3 @@ export const pteTable = (table: Pfn): number => table * 2 ** PTE_PPN_SHIFT + Pte
  */
 export const gstageLeaf = (frame: Pfn, permission: number): number =>
   frame * 2 ** PTE_PPN_SHIFT + (permission | Pte.V | Pte.U | Pte.A | (permission & Pte.W ? Pte.D : 0))
-
-/** Frame number of an entry that points into host memory. */
-export const ptePfn = (entry: number): Pfn => Math.floor(entry / 2 ** PTE_PPN_SHIFT) as Pfn
-/** True for a valid entry that maps memory, false for a pointer to a table (or an invalid entry). */
-export const isLeaf = (entry: number): boolean =>
-  (entry & Pte.V) !== 0 && (entry & (Pte.R | Pte.W | Pte.X)) !== 0

@@ -1,5 +1,6 @@
 // The address space pane: the guest's physical addresses, memslots, private and shared pages.
 
+import { HalfLegend } from '../app/half.tsx'
 import { useMachine, usePageState } from '../app/page.ts'
 import { Pane } from '../app/pane.tsx'
 import { AddressTable } from './address-table.tsx'
@@ -21,12 +22,7 @@ export const AddressSpacePane = () => {
         <p className="empty" />
       )}
       <ul className="legend" aria-label="Legend">
-        <li>
-          <i className="swatch" data-half="private" data-state="stage2" /> Private
-        </li>
-        <li>
-          <i className="swatch" data-half="shared" data-state="stage2" /> Shared
-        </li>
+        <HalfLegend />
         <li>
           <i className="swatch" data-state="mapped" /> In stage 2
         </li>

@@ -3,20 +3,19 @@
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { deviceRegions } from '../../core/machine/device-regions.ts'
+import { CLICK_SLACK, onKeys, useHover, wheelFactor } from '../app/map-input.ts'
 import { useDrawer, usePage, useSampled } from '../app/page.ts'
 import type { Machine } from '../app/supervisor.ts'
 import { BandRenderer, ROW_BYTES } from '../gl/band-map.ts'
 import { fitCanvas } from '../gl/context.ts'
-import { type PageRef, samePage } from '../model/chain.ts'
+import type { PageRef } from '../model/chain.ts'
 import { buildAxis, clampWindow, gpaAt, positionOf, type Window, zoomWindow } from './axis.ts'
 import { fillBandRows } from './band-rows.ts'
 import { SegmentCards } from './segment-cards.tsx'
 import { Ticks } from './ticks.tsx'
 
-const WHEEL_STEP = 1.0018
 const KEY_ZOOM = 2
 const SHAPE_MS = 200
-const CLICK_SLACK = 4
 
 export const BandView = ({ machine }: { machine: Machine }) => {
   const { store, scheduler, theme } = usePage()
@@ -47,8 +46,7 @@ export const BandView = ({ machine }: { machine: Machine }) => {
     observer.observe(around)
     const wheel = (event: WheelEvent): void => {
       event.preventDefault()
-      const speed = event.ctrlKey ? 6 : 1
-      zoom.current(WHEEL_STEP ** (-event.deltaY * speed), event.offsetY / around.clientHeight)
+      zoom.current(wheelFactor(event), event.offsetY / around.clientHeight)
     }
     around.addEventListener('wheel', wheel, { passive: false })
     return () => {
@@ -88,11 +86,7 @@ export const BandView = ({ machine }: { machine: Machine }) => {
     const gpa = gpaAt(axis, shown.from + (y / height) * (shown.to - shown.from))
     return gpa === null ? null : { gfn: Math.floor(gpa / PAGE_SIZE) }
   }
-  const hover = (ref: PageRef | null): void => {
-    if (samePage(store.getState().hover, ref)) return
-    store.setState({ hover: ref })
-    scheduler.invalidate()
-  }
+  const hover = useHover()
   const show = (gfn: number): void => {
     const at = positionOf(axis, gfn * PAGE_SIZE)
     store.setState({ selection: { gfn } })
@@ -162,12 +156,7 @@ export const BandView = ({ machine }: { machine: Machine }) => {
         }}
         onPointerLeave={() => hover(null)}
         onDoubleClick={(event) => zoom.current(8, event.nativeEvent.offsetY / height)}
-        onKeyDown={(event) => {
-          const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys.get(event.key)
-          if (!action) return
-          event.preventDefault()
-          action()
-        }}
+        onKeyDown={onKeys(keys)}
       >
         <canvas ref={canvas} />
         <div ref={hovered} className="band-cursor" data-kind="hover" hidden />

@@ -12,7 +12,9 @@ const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
     <>
       <strong>Slot {slot.id}</strong>
       <span>{bytes(segment.size)}</span>
-      <span>{slotFlags(slot.flags).join(' ') || 'no flags'}</span>
+      {slotFlags(slot.flags).map((flag) => (
+        <span key={flag}>{flag}</span>
+      ))}
       {file && (
         <>
           <span className="card-key">private half</span>

@@ -3,7 +3,6 @@
 import { NotIsolated, NoWebGl } from './barriers.tsx'
 import { GuestDrop } from './guest-drop.tsx'
 import { useHotkeys } from './hotkeys.ts'
-import { Notices } from './notices.tsx'
 import { usePage } from './page.ts'
 import { Palette } from './palette.tsx'
 import { SessionBanner } from './session-banner.tsx'
@@ -19,7 +18,6 @@ const Live = () => {
       <SessionBanner />
       <Workspace />
       <StatusBar />
-      <Notices />
       <Palette />
       <GuestDrop />
     </div>

@@ -221,7 +221,7 @@ export const addressCommand = (text: string): Command | null => {
   return {
     id: 'go-to-address',
     group: 'Go to',
-    title: `Guest page at 0x${(Math.floor(gpa / PAGE_SIZE) * PAGE_SIZE).toString(16)}`,
+    title: `Go to 0x${(Math.floor(gpa / PAGE_SIZE) * PAGE_SIZE).toString(16)}`,
     run: ({ store }) => store.setState({ selection: { gfn: Math.floor(gpa / PAGE_SIZE) } }),
   }
 }

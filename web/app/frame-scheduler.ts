@@ -25,8 +25,6 @@ const SMOOTHING = 0.05
 export class FrameScheduler {
   /** Running mean of the time that a frame which drew took on this thread, in milliseconds. */
   frameMs = 0
-  /** The longest such frame since the last call of `takeLongest`. */
-  #longest = 0
   readonly #readers = new Set<Reader>()
   readonly #drawers = new Set<Drawer>()
   #last = 0
@@ -55,12 +53,6 @@ export class FrameScheduler {
     return () => this.#drawers.delete(drawer)
   }
 
-  takeLongest(): number {
-    const longest = this.#longest
-    this.#longest = 0
-    return longest
-  }
-
   #next(): void {
     if (document.hidden) setTimeout(() => this.#frame(performance.now()), HIDDEN_TICK_MS)
     else requestAnimationFrame((now) => this.#frame(now))
@@ -78,6 +70,5 @@ export class FrameScheduler {
     if (!changed) return
     const took = performance.now() - start
     this.frameMs += (took - this.frameMs) * SMOOTHING
-    this.#longest = Math.max(this.#longest, took)
   }
 }

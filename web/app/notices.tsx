@@ -1,4 +1,5 @@
-// Notices: what the machine has to say to the person; each stays until dismissed, the live region reads it out.
+// Notices: what the machine has to say to the person, above the activity that led to it; the live region reads
+// each out, and warnings stay until dismissed.
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { hex } from './format.ts'

@@ -46,14 +46,19 @@ export const Palette = () => {
         {address && (
           <Cmdk.Item value="address" onSelect={() => pick(address)}>
             <span>{address.title}</span>
-            <span className="muted">Go to</span>
+            <span className="muted">guest page</span>
           </Cmdk.Item>
         )}
-        {groups.map((group) => (
-          <Cmdk.Group key={group} heading={group}>
-            {offered.filter((c) => c.group === group).map(item)}
-          </Cmdk.Group>
-        ))}
+        {groups.map((group) => {
+          const members = offered.filter((c) => c.group === group)
+          return (
+            members.length > 0 && (
+              <Cmdk.Group key={group} heading={group}>
+                {members.map(item)}
+              </Cmdk.Group>
+            )
+          )
+        })}
       </Cmdk.List>
     </Cmdk.Dialog>
   )

@@ -9,6 +9,8 @@ import { bytes, count, hex, rate } from './format.ts'
 import { useDrawer, usePage, usePageState } from './page.ts'
 
 const REFRESH_MS = 500
+/** Rates are means over this many refreshes. */
+const WINDOW = 2
 
 const totalExits = (stats: MachineStats): number => Object.values(stats.exits).reduce((a, b) => a + b, 0)
 
@@ -37,7 +39,7 @@ export const StatusBar = () => {
   const { supervisor, scheduler } = usePage()
   const guest = usePageState((state) => state.guest)
   const figures = useRef(new Map<string, HTMLElement>())
-  const last = useRef<MachineStats | null>(null)
+  const window = useRef<MachineStats[]>([])
 
   useEffect(() => {
     const show = (name: string, value: string): void => {
@@ -52,9 +54,12 @@ export const StatusBar = () => {
       show('conversions', count(log.completed))
       show('frame', `${scheduler.frameMs.toFixed(1)} ms`)
       const stats = await supervisor.api.stats()
-      const before = last.current
-      last.current = stats
-      if (!before) return
+      const past = window.current
+      // Another machine counts from nought again.
+      if (past.length && stats.seconds < past[past.length - 1].seconds) past.length = 0
+      const before = past.at(-WINDOW) ?? past[0] ?? stats
+      past.push(stats)
+      if (past.length > WINDOW) past.shift()
       const seconds = stats.seconds - before.seconds
       if (seconds <= 0) {
         show('mips', '0')

@@ -39,6 +39,8 @@ export interface PageState {
   readonly session: Session
   /** MachineState. */
   readonly run: number
+  /** Asked to pause; the vCPUs are still on their way out. */
+  readonly pausing: boolean
   readonly stop: StopReason | null
   readonly settings: Settings
   /** A guest of the person's own; null: the built-in monitor. */
@@ -98,6 +100,7 @@ export const createPageStore = (): Store => {
     ...recall(),
     session: { phase: 'starting', step: 'Loading the page' },
     run: 0,
+    pausing: false,
     stop: null,
     guest: null,
     policy: 'accept',

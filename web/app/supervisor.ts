@@ -20,7 +20,7 @@ const HEARTBEAT_LIMIT_MS = 1_500
 /** A pause of the page itself (a hidden tab, a breakpoint) must not look like the worker's death. */
 const OWN_PAUSE_MS = 400
 const MIB = 2 ** 20
-const MAX_NOTICES = 4
+const MAX_NOTICES = 3
 /** Notices that ask for nothing go by themselves. */
 const INFO_MS = 8_000
 const MONITOR_URL = new URL('guests/monitor.elf', document.baseURI)
@@ -72,7 +72,14 @@ export class Supervisor {
     const boot = ++this.#boot
     const { settings, guest } = this.#store.getState()
     this.#end('replaced by a new machine')
-    this.#store.setState({ run: MachineState.empty, stop: null, notices: [], slowMs: 0, policy: 'accept' })
+    this.#store.setState({
+      run: MachineState.empty,
+      pausing: false,
+      stop: null,
+      notices: [],
+      slowMs: 0,
+      policy: 'accept',
+    })
     try {
       this.#step('Loading the guest')
       const kernel = guest?.bytes ?? (await this.#loadMonitor())
@@ -86,7 +93,9 @@ export class Supervisor {
       const memory = await hypervisor.api.create(this.#config(settings, kernel), {
         notice: (notice) => this.notify(notice),
         stopped: (stop) => {
-          if (boot === this.#boot) this.#store.setState({ stop })
+          if (boot !== this.#boot) return
+          // What was said of the machine before a reboot is no longer so.
+          this.#store.setState(stop.state === 'reboot' ? { stop: null, notices: [] } : { stop })
         },
       })
       if (boot !== this.#boot) return
@@ -106,8 +115,14 @@ export class Supervisor {
     await this.api.run()
   }
 
-  pause(): Promise<void> {
-    return this.api.pause()
+  /** Kernel tasks under way end first, which takes its time in slow motion. */
+  async pause(): Promise<void> {
+    this.#store.setState({ pausing: true })
+    try {
+      await this.api.pause()
+    } finally {
+      this.#store.setState({ pausing: false })
+    }
   }
 
   /** The same machine from power-on; a dead hypervisor gets a new worker. */

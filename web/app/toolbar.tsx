@@ -20,9 +20,11 @@ const RAM_MIB = [32, 64, 128, 256, 512, 1_024] as const
 const useBadge = (): { text: string; kind: string } => {
   const session = usePageState((state) => state.session)
   const run = usePageState((state) => state.run)
+  const pausing = usePageState((state) => state.pausing)
   if (session.phase === 'starting') return { text: 'Starting', kind: 'busy' }
   if (session.phase === 'failed') return { text: 'No machine', kind: 'fault' }
   if (session.phase === 'dead') return { text: 'Dead', kind: 'fault' }
+  if (pausing && run === MachineState.running) return { text: 'Pausing', kind: 'busy' }
   const kind = run === MachineState.running ? 'running' : run === MachineState.failed ? 'fault' : 'still'
   return { text: STATE_NAMES[run] ?? 'Unknown', kind }
 }

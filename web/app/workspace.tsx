@@ -18,7 +18,7 @@ export const Workspace = () => {
       <Group id="rows" orientation="vertical" {...rows}>
         <Panel id="upper-row" defaultSize="64%" minSize="180px">
           <Group id="upper" orientation="horizontal" {...upper}>
-            <Panel id="left" defaultSize="23%" minSize="236px">
+            <Panel id="left" defaultSize="23%" minSize="264px">
               <AddressSpacePane />
             </Panel>
             <Separator className="separator" aria-label="Resize address space and folios" />

@@ -58,7 +58,15 @@ export const ConsolePane = () => {
   })
 
   return (
-    <Pane id="console" title="Console" note="serial line, ns16550a">
+    <Pane
+      id="console"
+      title="Console"
+      note={
+        <>
+          serial line, ns16550a · <kbd>F6</kbd> leaves
+        </>
+      }
+    >
       <div ref={container} className="console" data-testid="console" />
     </Pane>
   )

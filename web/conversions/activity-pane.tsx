@@ -1,5 +1,6 @@
 // The activity pane: conversions, kernel events and the host panel, one at a time.
 
+import { Notices } from '../app/notices.tsx'
 import { usePage, usePageState } from '../app/page.ts'
 import { Pane, Tabs } from '../app/pane.tsx'
 import { HostPanel } from '../host-panel/host-panel.tsx'
@@ -31,6 +32,7 @@ export const ActivityPane = () => {
         />
       }
     >
+      <Notices />
       {slowMs > 0 && <StepLine />}
       {tab === 'conversions' && <ConversionList />}
       {tab === 'events' && <EventList />}

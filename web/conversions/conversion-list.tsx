@@ -2,7 +2,8 @@
 
 import { errnoName } from '../../core/base/errno.ts'
 import { PAGE_SIZE } from '../../core/base/units.ts'
-import { duration, hex, pages } from '../app/format.ts'
+import { bytes, duration, hex, pages } from '../app/format.ts'
+import { Half } from '../app/half.tsx'
 import { useMachine, usePage, useSampled } from '../app/page.ts'
 import { ScrollArea } from '../app/scroll-area.tsx'
 import type { Conversion } from '../model/event-log.ts'
@@ -12,18 +13,27 @@ const SHOWN = 200
 /** KVM_MEMORY_ATTRIBUTE_PRIVATE. */
 const PRIVATE = 1 << 3
 
-const Half = ({ attributes }: { attributes: number | null }) =>
-  attributes === null ? (
-    <span className="muted">–</span>
-  ) : (
-    <span className="half" data-half={attributes & PRIVATE ? 'private' : 'shared'}>
-      {attributes & PRIVATE ? 'private' : 'shared'}
-    </span>
-  )
+/** From what to what; the kernel tells the former only of pages that change. */
+const Change = ({ from, to, errno }: Conversion) => (
+  <>
+    {from !== null ? (
+      <>
+        <Half isPrivate={(from & PRIVATE) !== 0} /> →{' '}
+      </>
+    ) : (
+      <span className="muted">{errno ? 'to ' : 'already '}</span>
+    )}
+    <Half isPrivate={(to & PRIVATE) !== 0} />
+  </>
+)
 
-const outcome = ({ ns, errno, zapped }: Conversion): string => {
+/** A range that was refused need not be whole pages. */
+const extent = (count: number): string => (Number.isInteger(count) ? pages(count) : bytes(count * PAGE_SIZE))
+
+const outcome = ({ from, ns, errno, zapped }: Conversion): string => {
   if (errno) return `refused: ${errnoName(errno)}`
   if (ns === null) return 'under way'
+  if (from === null) return 'nothing to change'
   return zapped ? `zapped ${zapped}` : 'nothing mapped'
 }
 
@@ -69,10 +79,10 @@ export const ConversionList = () => {
                 >
                   {hex(conversion.start * PAGE_SIZE)}
                 </button>{' '}
-                <span className="muted">{pages(conversion.end - conversion.start)}</span>
+                <span className="muted">{extent(conversion.end - conversion.start)}</span>
               </td>
               <td className="change">
-                <Half attributes={conversion.from} /> → <Half attributes={conversion.to} />
+                <Change {...conversion} />
               </td>
               <td data-fault={conversion.errno !== 0}>{outcome(conversion)}</td>
               <td className="number">{conversion.ns === null ? '…' : duration(conversion.ns)}</td>

@@ -5,6 +5,8 @@ import type { KernelTaskState } from '../../core/machine/api.ts'
 import { usePage } from '../app/page.ts'
 
 const REFRESH_MS = 80
+/** The inspector's own questions run as kernel tasks too, but are no part of the machine's doings. */
+const INSPECTION = 'inspect'
 
 export const StepLine = () => {
   const { supervisor } = usePage()
@@ -19,14 +21,16 @@ export const StepLine = () => {
     }, REFRESH_MS)
     return () => clearInterval(timer)
   }, [supervisor])
+  const shown = tasks.filter(({ name }) => name !== INSPECTION)
   return (
     <ul className="steps" data-testid="kernel-steps" aria-label="Kernel tasks">
-      {tasks.map(({ name, at, waiting }) => (
+      {shown.map(({ name, at, waiting }) => (
         <li key={name} data-waiting={waiting}>
           <span className="muted">{name}</span> <b className="mono">{at ?? 'about to start'}</b>
           {waiting && <span className="muted"> waits</span>}
         </li>
       ))}
+      {!shown.length && <li className="muted">No kernel task is under way.</li>}
     </ul>
   )
 }

@@ -28,7 +28,8 @@ const Allocated = ({ source }: { source: TitledSource }) => {
   for (let i = 0; i < states.length; i++) if (states[i] & (Cell.allocated | Cell.kernel)) allocated++
   return (
     <span className="map-count" data-testid={`count-${source.id}`}>
-      {count(allocated)} of {count(states.length)} pages
+      {count(allocated)} of {count(states.length)}
+      <span className="map-unit"> pages</span>
     </span>
   )
 }

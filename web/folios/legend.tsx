@@ -1,5 +1,7 @@
 // The legend: what the maps' colours and marks mean, drawn with the same variables as the maps.
 
+import { HalfLegend } from '../app/half.tsx'
+
 const ENTRIES = [
   ['absent', 'Absent'],
   ['allocated', 'Allocated'],
@@ -12,12 +14,7 @@ const ENTRIES = [
 
 export const Legend = ({ frames }: { frames: boolean }) => (
   <ul className="legend" aria-label="Legend">
-    <li>
-      <i className="swatch" data-half="private" data-state="stage2" /> Private
-    </li>
-    <li>
-      <i className="swatch" data-half="shared" data-state="stage2" /> Shared
-    </li>
+    <HalfLegend />
     {ENTRIES.map(([state, name]) => (
       <li key={state}>
         <i className="swatch" data-half="private" data-state={state} /> {name}

@@ -1,20 +1,18 @@
 // One folio map on the screen: canvas, gutter, cursors; pointer and keys.
 
 import { useEffect, useRef } from 'react'
+import { CLICK_SLACK, onKeys, useHover, wheelFactor } from '../app/map-input.ts'
 import { useDrawer, usePage } from '../app/page.ts'
 import { CellMapRenderer } from '../gl/cell-map.ts'
 import { fitCanvas } from '../gl/context.ts'
-import { type Chain, type PageRef, resolveChain, samePage } from '../model/chain.ts'
+import { type Chain, type PageRef, resolveChain } from '../model/chain.ts'
 import type { PageMap } from '../model/page-map.ts'
 import type { LinkedViewport } from './linked-viewport.ts'
 import { labelCells, labelRows } from './map-labels.ts'
 import { cellAt, cellCorner } from './viewport.ts'
 
-const WHEEL_STEP = 1.0018
 const KEY_ZOOM = 1.6
 const PAN_KEYS = 64
-/** A pointer that moved less than this has clicked. */
-const CLICK_SLACK = 4
 
 export interface MapSource {
   readonly id: string
@@ -66,10 +64,7 @@ export const PageMapView = ({ source, viewport }: { source: MapSource; viewport:
     const wheel = (event: WheelEvent): void => {
       event.preventDefault()
       if (event.shiftKey) viewport.pan(-event.deltaY - event.deltaX, 0)
-      else {
-        const speed = event.ctrlKey ? 6 : 1
-        viewport.zoom(WHEEL_STEP ** (-event.deltaY * speed), event.offsetX, event.offsetY)
-      }
+      else viewport.zoom(wheelFactor(event), event.offsetX, event.offsetY)
     }
     around.addEventListener('wheel', wheel, { passive: false })
     return () => {
@@ -99,12 +94,7 @@ export const PageMapView = ({ source, viewport }: { source: MapSource; viewport:
   const under = (event: { nativeEvent: { offsetX: number; offsetY: number } }): number =>
     cellAt(viewport.view, map.count, event.nativeEvent.offsetX, event.nativeEvent.offsetY)
 
-  const hover = (ref: PageRef | null): void => {
-    if (samePage(store.getState().hover, ref)) return
-    store.setState({ hover: ref })
-    scheduler.invalidate()
-  }
-
+  const hover = useHover()
   const select = (cell: number): void => {
     store.setState({ selection: source.refOf(cell) })
     viewport.reveal(cell)
@@ -179,12 +169,7 @@ export const PageMapView = ({ source, viewport }: { source: MapSource; viewport:
         }}
         onPointerLeave={() => hover(null)}
         onDoubleClick={(event) => viewport.zoom(4, event.nativeEvent.offsetX, event.nativeEvent.offsetY)}
-        onKeyDown={(event) => {
-          const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : keys.get(event.key)
-          if (!action) return
-          event.preventDefault()
-          action()
-        }}
+        onKeyDown={onKeys(keys)}
       >
         <canvas ref={canvas} />
         <div ref={texts} className="map-texts" aria-hidden="true" />

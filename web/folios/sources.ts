@@ -14,8 +14,8 @@ export interface TitledSource extends MapSource {
 
 const fileSource = (sampler: Sampler, { file, pages }: FileMaps): TitledSource => ({
   id: `gmem-${file.row}`,
-  title: `guest_memfd, inode ${file.ino}`,
-  detail: bytes(file.size),
+  title: `guest_memfd ${file.ino}`,
+  detail: `Inode ${file.ino}, ${bytes(file.size)}`,
   half: 'private',
   label: `Folios of guest_memfd inode ${file.ino}, a page a cell`,
   map: pages,
@@ -29,8 +29,8 @@ const fileSource = (sampler: Sampler, { file, pages }: FileMaps): TitledSource =
 
 const hostSource = ({ slot, host }: SlotMaps): TitledSource => ({
   id: `host-${slot.id}`,
-  title: `Host memory behind slot ${slot.id}`,
-  detail: `${bytes(slot.pages * 4096)} at ${hex(slot.userspaceAddr)}`,
+  title: `Host memory, slot ${slot.id}`,
+  detail: `The shared half of slot ${slot.id}: ${bytes(slot.pages * 4096)} at ${hex(slot.userspaceAddr)}`,
   half: 'shared',
   label: `Host anonymous memory behind memslot ${slot.id}, a page a cell`,
   map: host,

@@ -8,29 +8,23 @@ export interface Size {
 }
 
 /** Cells a row are a multiple of this, so that row labels are round. */
-const COLUMN_STEP = 16
+const COLUMN_STEP = 8
 
 /** Cells from this size on are whole pixels; smaller ones may be uneven, which does not show. */
 const WHOLE_FROM = 4
-const FINE_STEP = 0.05
 const SMALLEST = 0.125
 
-/** The columns a map has at a cell size, or 0 when it does not fit into `size`. */
-const columnsAt = (cell: number, count: number, size: Size): number => {
-  const columns = Math.floor(size.width / cell / COLUMN_STEP) * COLUMN_STEP
-  return columns > 0 && Math.ceil(count / columns) * cell <= size.height ? columns : 0
-}
-
-/** The largest cell at which `count` cells fit into `size`. */
+/** The view with the largest square cells at which `count` of them fit into `size`. */
 export const fitView = (count: number, size: Size): CellView => {
-  let cell = Math.sqrt((size.width * size.height) / Math.max(count, 1))
-  while (cell > SMALLEST) {
-    cell = cell > WHOLE_FROM ? Math.floor(cell) : Math.floor(cell / FINE_STEP) * FINE_STEP
-    const columns = columnsAt(cell, count, size)
-    if (columns) return { x: 0, y: 0, size: cell, columns }
-    cell -= cell > WHOLE_FROM ? 1 : FINE_STEP
+  let best: CellView = { x: 0, y: 0, size: SMALLEST, columns: COLUMN_STEP }
+  const most = Math.max(COLUMN_STEP, Math.floor(size.width / SMALLEST))
+  for (let columns = COLUMN_STEP; columns <= most; columns += COLUMN_STEP) {
+    const fits = Math.min(size.width / columns, size.height / Math.ceil(count / columns))
+    const cell = fits > WHOLE_FROM ? Math.floor(fits) : Math.max(fits, SMALLEST)
+    // Where none fits, the widest map runs over the least.
+    if (cell > best.size || best.size === SMALLEST) best = { x: 0, y: 0, size: cell, columns }
   }
-  return { x: 0, y: 0, size: SMALLEST, columns: Math.max(COLUMN_STEP, Math.floor(size.width / SMALLEST)) }
+  return best
 }
 
 /** A cell may fill this share of the map's shorter side. */

@@ -1,6 +1,6 @@
 // Draws the address space's band: one row of pixels per row of a small texture that says what lies there.
 
-import type { MapColours } from './colours.ts'
+import { type MapColours, setColours } from './colours.ts'
 import { keepPipeline, type Pipeline } from './context.ts'
 
 /** What a row of the band is. */
@@ -85,14 +85,7 @@ export class BandRenderer {
     )
     gl.viewport(0, 0, width, height)
     gl.uniform2f(uniform('size'), width, height)
-    gl.uniform3fv(uniform('ground'), colours.ground)
-    gl.uniform3fv(uniform('absent'), colours.absent)
-    gl.uniform3fv(uniform('privateHue'), colours.private)
-    gl.uniform3fv(uniform('sharedHue'), colours.shared)
-    gl.uniform3fv(uniform('kernelHue'), colours.kernel)
-    gl.uniform3fv(uniform('holeHue'), colours.hole)
-    gl.uniform3fv(uniform('faultHue'), colours.fault)
-    gl.uniform3fv(uniform('ink'), colours.ink)
+    setColours(pipeline, colours)
     gl.drawArrays(gl.TRIANGLES, 0, 3)
   }
 

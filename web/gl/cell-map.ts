@@ -2,7 +2,7 @@
 
 import type { PageMap } from '../model/page-map.ts'
 import { Cell } from '../model/page-state.ts'
-import type { MapColours } from './colours.ts'
+import { type MapColours, setColours } from './colours.ts'
 import { ByteTexture, keepPipeline, type Pipeline } from './context.ts'
 
 const FRAGMENT = `#version 300 es
@@ -16,7 +16,7 @@ uniform vec2 origin;       // of cell 0, device pixels from the top left
 uniform float size;        // of a cell, device pixels
 uniform int columns;
 uniform int total;
-uniform vec3 ground, absent, privateHue, sharedHue, kernelHue, ink;
+uniform vec3 surface, ground, absent, privateHue, sharedHue, kernelHue, ink;
 out vec4 colour;
 
 int indexAt(vec2 point) {
@@ -35,7 +35,7 @@ uint rank(uint s) {
 void main() {
   vec2 point = vec2(gl_FragCoord.x, height - gl_FragCoord.y) - origin;
   int at = indexAt(point);
-  if (at < 0) { colour = vec4(ground, 1.0); return; }
+  if (at < 0) { colour = vec4(surface, 1.0); return; }
   uint state = texelFetch(states, texel(at), 0).r;
   float flash = float(texelFetch(flashes, texel(at), 0).r) / 255.0;
   if (size < 1.0) {
@@ -141,12 +141,7 @@ export class CellMapRenderer {
     gl.uniform1f(uniform('size'), view.size * ratio)
     gl.uniform1i(uniform('columns'), view.columns)
     gl.uniform1i(uniform('total'), map.count)
-    gl.uniform3fv(uniform('ground'), colours.ground)
-    gl.uniform3fv(uniform('absent'), colours.absent)
-    gl.uniform3fv(uniform('privateHue'), colours.private)
-    gl.uniform3fv(uniform('sharedHue'), colours.shared)
-    gl.uniform3fv(uniform('kernelHue'), colours.kernel)
-    gl.uniform3fv(uniform('ink'), colours.ink)
+    setColours(pipeline, colours)
     gl.drawArrays(gl.TRIANGLES, 0, 3)
   }
 

@@ -1,8 +1,10 @@
 // The maps' colours: read from the theme's CSS variables, so that the page and its canvases have one palette.
 
-import type { Rgb } from './context.ts'
+import type { Pipeline, Rgb } from './context.ts'
 
 export interface MapColours {
+  /** Behind the map. */
+  readonly surface: Rgb
   readonly ground: Rgb
   readonly absent: Rgb
   readonly private: Rgb
@@ -28,6 +30,7 @@ export const readColours = (): MapColours => {
   const style = getComputedStyle(document.documentElement)
   const read = (name: string): Rgb => parseHex(style.getPropertyValue(name))
   return {
+    surface: read('--surface'),
     ground: read('--map-ground'),
     absent: read('--map-absent'),
     private: read('--private'),
@@ -37,4 +40,17 @@ export const readColours = (): MapColours => {
     fault: read('--fault'),
     ink: read('--ink'),
   }
+}
+
+/** Hands the palette to a map's program; a colour that its shader does not use goes nowhere. */
+export const setColours = ({ gl, uniform }: Pipeline, colours: MapColours): void => {
+  gl.uniform3fv(uniform('surface'), colours.surface)
+  gl.uniform3fv(uniform('ground'), colours.ground)
+  gl.uniform3fv(uniform('absent'), colours.absent)
+  gl.uniform3fv(uniform('privateHue'), colours.private)
+  gl.uniform3fv(uniform('sharedHue'), colours.shared)
+  gl.uniform3fv(uniform('kernelHue'), colours.kernel)
+  gl.uniform3fv(uniform('holeHue'), colours.hole)
+  gl.uniform3fv(uniform('faultHue'), colours.fault)
+  gl.uniform3fv(uniform('ink'), colours.ink)
 }

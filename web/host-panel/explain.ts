@@ -5,7 +5,7 @@ import type { HostResult } from '../../core/machine/api.ts'
 export type HostCall = 'read' | 'write' | 'convert' | 'punch' | 'allocate'
 
 const NOT_MAPPABLE =
-  'The guest page is private: it lies in the guest_memfd, and a file created without GUEST_MEMFD_FLAG_MMAP cannot be mapped.'
+  'The page is private: it lies in the guest_memfd, and mmap() of one made without GUEST_MEMFD_FLAG_MMAP fails.'
 
 const byCall: Readonly<Record<HostCall, Readonly<Record<string, string>>>> = {
   read: { ENODEV: NOT_MAPPABLE },

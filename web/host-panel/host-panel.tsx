@@ -95,7 +95,7 @@ export const HostPanel = () => {
         enabled: ranged,
         run: () =>
           ranged &&
-          void act('convert', `attributes of ${over} at ${at}: shared`, () =>
+          void act('convert', `KVM_SET_MEMORY_ATTRIBUTES, ${over} at ${at}: shared`, () =>
             api.hostConvert(gpa, length, false),
           ),
       },
@@ -106,7 +106,7 @@ export const HostPanel = () => {
         enabled: ranged,
         run: () =>
           ranged &&
-          void act('convert', `attributes of ${over} at ${at}: private`, () =>
+          void act('convert', `KVM_SET_MEMORY_ATTRIBUTES, ${over} at ${at}: private`, () =>
             api.hostConvert(gpa, length, true),
           ),
       },
@@ -116,7 +116,8 @@ export const HostPanel = () => {
         title: 'Punch hole',
         enabled: ranged,
         run: () =>
-          ranged && void act('punch', `punch ${over} at ${at}`, () => api.hostPunchHole(gpa, length)),
+          ranged &&
+          void act('punch', `fallocate, punch ${over} at ${at}`, () => api.hostPunchHole(gpa, length)),
       },
       {
         call: 'allocate',
@@ -124,7 +125,8 @@ export const HostPanel = () => {
         title: 'Allocate',
         enabled: ranged,
         run: () =>
-          ranged && void act('allocate', `allocate ${over} at ${at}`, () => api.hostAllocate(gpa, length)),
+          ranged &&
+          void act('allocate', `fallocate, allocate ${over} at ${at}`, () => api.hostAllocate(gpa, length)),
       },
     ]
 
@@ -166,6 +168,11 @@ export const HostPanel = () => {
             data-testid="host-data"
             value={data}
             onChange={(event) => setData(event.target.value)}
+            onKeyDown={(event) => {
+              if (event.key !== 'Enter') return
+              event.preventDefault()
+              actions[1].run()
+            }}
           />
         </label>
         <div className="host-actions">
@@ -191,7 +198,8 @@ export const HostPanel = () => {
       <ol className="outcomes" aria-live="polite" data-testid="host-log">
         {!log.length && (
           <li className="muted">
-            The host process acts on its own mapping of guest memory, so it sees just what the kernel lets it.
+            These act as the VMM process does: loads, stores and system calls on its own mapping and files,
+            with the answers the kernel gives it. <kbd>Enter</kbd> reads, or writes in the last field.
           </li>
         )}
         {log.map(({ id, what, failed, result, why }) => (

@@ -1,30 +1,37 @@
 // A guest page: its chain, its state, its folio, its walks and its bytes.
 
-import { PAGE_SIZE, pfn as toPfn } from '../../core/base/units.ts'
+import { PAGE_SIZE } from '../../core/base/units.ts'
 import type { PageInspection } from '../../core/machine/api.ts'
 import { slotFlags } from '../address-space/slot-flags.ts'
 import { hex } from '../app/format.ts'
+import { Half } from '../app/half.tsx'
 import type { Machine } from '../app/supervisor.ts'
 import { explain, failureName } from '../host-panel/explain.ts'
 import type { Chain } from '../model/chain.ts'
 import { Field, Section, Walk } from './field.tsx'
-import { folioFacts } from './folio-facts.ts'
+import { FolioFields } from './folio-fields.tsx'
 import { hexdump } from './hexdump.ts'
 import { useInspection } from './use-inspection.ts'
 
-const half = (isPrivate: boolean): 'private' | 'shared' => (isPrivate ? 'private' : 'shared')
-
-const HalfTag = ({ isPrivate }: { isPrivate: boolean }) => (
-  <span className="half" data-half={half(isPrivate)}>
-    {half(isPrivate)}
-  </span>
-)
-
-const Link = ({ name, id, value, lit }: { name: string; id: string; value: string; lit: boolean }) => (
+/** A link of the chain; where it leads to a folio, `target` says to which and stays in one piece. */
+const Link = ({
+  name,
+  id,
+  value,
+  target,
+  lit,
+}: {
+  name: string
+  id: string
+  value: string
+  target?: string
+  lit: boolean
+}) => (
   <li className="link-row" data-lit={lit}>
     <span className="muted">{name}</span>
     <span className="mono" data-field={id}>
-      {value}
+      <span>{value}</span>
+      {target !== undefined && <span> → {target}</span>}
     </span>
   </li>
 )
@@ -41,7 +48,8 @@ const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
         <Link
           name="Private half"
           id="gmem"
-          value={`guest_memfd ${file.file.ino} [${hex(fileIndex)}] → ${folio(gmemPfn)}`}
+          value={`guest_memfd ${file.file.ino} [${hex(fileIndex)}]`}
+          target={folio(gmemPfn)}
           lit={attributePrivate}
         />
       )}
@@ -49,7 +57,8 @@ const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
         <Link
           name="Shared half"
           id="host"
-          value={`hva ${hex(slot.slot.userspaceAddr + page * PAGE_SIZE)} → ${folio(hostPfn)}`}
+          value={`hva ${hex(slot.slot.userspaceAddr + page * PAGE_SIZE)}`}
+          target={folio(hostPfn)}
           lit={!attributePrivate}
         />
       )}
@@ -90,7 +99,6 @@ const Bytes = ({ inspection }: { inspection: PageInspection }) => {
 export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain: Chain; gfn: number }) => {
   const inspection = useInspection(gfn)
   const frame = chain.pfn
-  const facts = frame >= 0 ? folioFacts(machine.view.folios, toPfn(frame)) : null
   return (
     <>
       <Section title={`Page ${hex(gfn * PAGE_SIZE)}`}>
@@ -99,10 +107,10 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
           {chain.slot ? (
             <>
               <Field name="Attribute" id="attribute">
-                <HalfTag isPrivate={inspection?.attributePrivate ?? chain.attributePrivate} />
+                <Half isPrivate={inspection?.attributePrivate ?? chain.attributePrivate} />
               </Field>
               <Field name="Guest declares" id="declared">
-                {inspection ? <HalfTag isPrivate={inspection.declaredPrivate} /> : '…'}
+                {inspection ? <Half isPrivate={inspection.declaredPrivate} /> : '…'}
               </Field>
               <Field name="Slot flags" id="slot-flags">
                 {slotFlags(chain.slot.slot.flags).join(' ') || 'none'}
@@ -119,27 +127,8 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
         </dl>
       </Section>
       <Section title="Folio in use">
-        {facts ? (
-          <dl>
-            <Field name="pfn" id="pfn">
-              {hex(frame)}
-            </Field>
-            <Field name="Owner" id="folio-type">
-              {facts.type}
-            </Field>
-            <Field name="Flags" id="folio-flags">
-              {facts.flags}
-            </Field>
-            <Field name="Refcount" id="refcount">
-              {facts.refcount}
-            </Field>
-            <Field name="Mapped by host" id="mapcount">
-              {facts.mapcount}
-            </Field>
-            <Field name="In stage 2" id="guest-mapcount">
-              {facts.guestMapcount}
-            </Field>
-          </dl>
+        {frame >= 0 ? (
+          <FolioFields machine={machine} frame={frame} />
         ) : (
           <p className="muted" data-field="pfn">
             None: nothing is allocated until somebody touches the page.
