@@ -126,6 +126,7 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
           </Field>
         </dl>
       </Section>
+      {inspection && <Bytes inspection={inspection} />}
       <Section title="Folio in use">
         {frame >= 0 ? (
           <FolioFields machine={machine} frame={frame} />
@@ -145,7 +146,6 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
               <Walk steps={inspection.gmem.path} id="xarray" empty="Nothing is stored at this index." />
             </Section>
           )}
-          <Bytes inspection={inspection} />
         </>
       )}
     </>

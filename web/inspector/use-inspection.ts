@@ -8,7 +8,7 @@ import { useDrawer, useMachine, usePage, usePageState } from '../app/page.ts'
 const REFRESH_MS = 200
 /** Contents change without any table moving: a guest's store leaves no trace. */
 const CONTENTS_MS = 1_000
-const BYTES = 64
+const BYTES = 32
 
 export const useInspection = (gfn: number | null): PageInspection | null => {
   const { supervisor } = usePage()
