@@ -1,47 +1,74 @@
-// The machine boots by itself, runs, pauses, resumes, resets, powers off.
+// The machine boots by itself, runs, pauses, resumes, resets, reboots, powers off.
 import { expect, test } from '@playwright/test'
-import { MachinePage } from './machine-page.ts'
+import { MachinePage, scratch } from './machine-page.ts'
 
-test('boots to the prompt from private memory, without errors', async ({ page }) => {
-  const errors: string[] = []
+let machine: MachinePage
+const errors: string[] = []
+
+test.beforeAll(async ({ browser }) => {
+  const page = await browser.newPage()
   page.on('pageerror', (error) => errors.push(error.message))
-  const machine = await MachinePage.boot(page)
+  machine = await MachinePage.boot(page)
+})
+
+test.afterAll(() => machine.page.close())
+
+test('boots to the prompt from private memory, without errors', async () => {
   await expect(machine.state).toHaveText('Running')
   await expect(machine.console).toContainText('(100 %)')
-  await expect(page.getByTestId('slot-0')).toContainText('GUEST_MEMFD')
-  expect(await machine.allocated('gmem-0')).toBeGreaterThan(0)
+  await expect(machine.page.getByTestId('slot-0')).toContainText('GUEST_MEMFD')
+  await expect.poll(() => machine.allocated('gmem-0')).toBeGreaterThan(0)
   expect(await machine.allocated('host-0')).toBe(0)
   expect(errors).toEqual([])
 })
 
-test('pauses and resumes', async ({ page }) => {
-  const machine = await MachinePage.boot(page)
-  await machine.type('spin 600', 'spin')
-  const mips = page.getByTestId('figure-mips')
-  await expect.poll(async () => Number(await mips.innerText()), { timeout: 10_000 }).toBeGreaterThan(5)
+test('pauses while the guest spins, and resumes', async () => {
+  const { page } = machine
+  const mips = async (): Promise<number> => Number(await page.getByTestId('figure-mips').innerText())
+  await machine.enter('spin 600')
+  await expect.poll(mips, { timeout: 20_000 }).toBeGreaterThan(5)
   await page.getByTestId('run-pause').click()
   await expect(machine.state).toHaveText('Paused')
-  await expect.poll(() => mips.innerText()).toBe('0')
+  await expect.poll(mips).toBe(0)
   await page.getByTestId('run-pause').click()
   await expect(machine.state).toHaveText('Running')
-  await expect.poll(async () => Number(await mips.innerText()), { timeout: 10_000 }).toBeGreaterThan(5)
+  await expect.poll(mips, { timeout: 20_000 }).toBeGreaterThan(5)
+  await machine.console.locator('textarea').focus()
+  await page.keyboard.press('Control+c')
+  await expect.poll(() => machine.screen()).toMatch(/stopped after/)
 })
 
-test('resets to power-on', async ({ page }) => {
-  const machine = await MachinePage.boot(page)
-  await machine.type('share +0 4', 'now shared')
+test('two vCPUs run in parallel and lose no update', async () => {
+  await machine.type('smp', /LR\/SC|counter/i)
+  expect(await machine.screen()).not.toContain('FAIL')
+})
+
+test('resets to power-on', async () => {
+  const { page } = machine
+  await machine.type('share +0 4', /now shared/)
   await expect(page.getByTestId('conversion')).toHaveCount(2)
   await page.getByTestId('reset').click()
   // The new machine has converted nothing but its RAM at set-up.
   await expect(page.getByTestId('conversion')).toHaveCount(1)
-  await machine.type('mem', 'private')
+  // Its first prompt: a guest that starts drops what was typed before.
+  await machine.expectPrompt()
+  await machine.select(scratch(0))
+  await expect(machine.field('attribute')).toHaveText('private')
+  await machine.type('mem', /100 %/)
   await expect(machine.state).toHaveText('Running')
 })
 
-test('says that the guest powered off, and resets from there', async ({ page }) => {
-  const machine = await MachinePage.boot(page)
-  await machine.console.locator('textarea').focus()
-  await page.keyboard.type('poweroff\n')
+test('a reboot is a power-on, too', async () => {
+  await machine.type('share +0 4', /now shared/)
+  await machine.type('reboot', /Type help[\s\S]*gmem>/)
+  await expect(machine.page.getByTestId('conversion')).toHaveCount(1)
+  await machine.type('touch +0 1', /1 pages touched/)
+  await expect(machine.field('attribute')).toHaveText('private')
+  await expect(machine.state).toHaveText('Running')
+})
+
+test('says that the guest powered off, and resets from there', async () => {
+  await machine.enter('poweroff')
   await expect(machine.state).toHaveText('Powered off')
   await expect(machine.banner).toContainText('powered off')
   await machine.banner.getByRole('button', { name: 'Reset' }).click()
@@ -49,15 +76,16 @@ test('says that the guest powered off, and resets from there', async ({ page }) 
   await expect(machine.banner).toBeHidden()
 })
 
-test('runs two vCPUs', async ({ page }) => {
-  const machine = await MachinePage.boot(page)
-  await machine.type('smp', /LR\/SC|counter/i)
-  await expect(machine.console).not.toContainText('FAIL')
+test('says that the guest reported a failure', async () => {
+  await machine.expectPrompt()
+  await machine.enter('fail')
+  await expect(machine.state).toHaveText('Failed')
+  await expect(machine.banner).toContainText('SRST reason 1')
 })
 
-test('builds a new machine for another number of vCPUs', async ({ page }) => {
-  const machine = await MachinePage.boot(page)
-  await page.getByTestId('vcpus').selectOption('3')
+test('builds a new machine for another number of vCPUs', async () => {
+  await machine.page.getByTestId('vcpus').selectOption('3')
   await expect(machine.console).toContainText('hart 0 of 3', { timeout: 20_000 })
   await expect(machine.state).toHaveText('Running')
+  expect(errors).toEqual([])
 })

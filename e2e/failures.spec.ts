@@ -32,6 +32,32 @@ test('a file that is no guest is refused with the reason', async ({ page }) => {
   await expect(machine.state).toHaveText('Running', { timeout: 20_000 })
 })
 
+test('host memory that the browser refuses: the reason, and a smaller machine as a button', async ({
+  page,
+}) => {
+  // This browser's limit, put into the worker before its own code: 1 GiB of shared memory.
+  await page.route(/hypervisor.*\.js$/, async (route) => {
+    const response = await route.fetch()
+    const limit = `{
+      const Memory = WebAssembly.Memory
+      WebAssembly.Memory = class extends Memory {
+        constructor(shape) {
+          if (shape.maximum > 16384) throw new RangeError('could not allocate memory')
+          super(shape)
+        }
+      }
+    };`
+    await route.fulfill({ response, body: limit + (await response.text()) })
+  })
+  const machine = await MachinePage.boot(page)
+  await page.getByTestId('ram').selectOption('512')
+  await expect(machine.state).toHaveText('No machine')
+  await expect(machine.banner).toContainText(/memory/)
+  await page.getByTestId('smaller').click()
+  await expect(machine.state).toHaveText('Running', { timeout: 20_000 })
+  await expect(page.getByTestId('ram')).toHaveValue('256')
+})
+
 test('boots another guest from a file', async ({ page, request }) => {
   const machine = await MachinePage.boot(page)
   const litmus = await (await request.get('/guests/litmus.elf')).body()

@@ -1,5 +1,5 @@
 // The page as a person uses it: types on the console, selects addresses, reads the inspector.
-import { expect, type Locator, type Page } from '@playwright/test'
+import { type Browser, expect, type Locator, type Page } from '@playwright/test'
 
 /** Where the guest monitor's `+N` addresses begin. */
 export const SCRATCH = 0x84000000
@@ -13,6 +13,11 @@ export class MachinePage {
   constructor(page: Page) {
     this.page = page
     this.console = page.getByTestId('console')
+  }
+
+  /** A page for the tests of a whole file: what one of them leaves behind must not matter to the others. */
+  static async shared(browser: Browser): Promise<MachinePage> {
+    return MachinePage.boot(await browser.newPage())
   }
 
   /** Loads the page and waits for the guest's prompt. */
@@ -40,12 +45,27 @@ export class MachinePage {
     return this.page.locator(`[data-field="${name}"]`)
   }
 
-  /** Runs a command of the monitor and waits for `answer` on the console. */
-  async type(command: string, answer: string | RegExp): Promise<void> {
+  /** Types a line at the guest. */
+  async enter(line: string): Promise<void> {
     await this.console.locator('textarea').focus()
-    await this.page.keyboard.type(command)
+    await this.page.keyboard.type(line)
     await this.page.keyboard.press('Enter')
-    await expect(this.console).toContainText(answer, { timeout: 20_000 })
+  }
+
+  /** What the terminal shows. */
+  async screen(): Promise<string> {
+    const rows = await this.console.locator('.xterm-rows > div').allTextContents()
+    return rows.map((row) => row.replaceAll('\u00a0', ' ').trimEnd()).join('\n')
+  }
+
+  /** Runs a command of the monitor and waits until `answer` stands on the console behind it. */
+  async type(command: string, answer: RegExp): Promise<void> {
+    await this.enter(command)
+    const answered = async (): Promise<string> => {
+      const screen = await this.screen()
+      return screen.slice(Math.max(0, screen.lastIndexOf(`gmem> ${command}`)))
+    }
+    await expect.poll(answered, { timeout: 20_000 }).toMatch(answer)
   }
 
   /** Runs the command of the palette whose title contains `text`; an address goes there. */

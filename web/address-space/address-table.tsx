@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { deviceRegions } from '../../core/machine/device-regions.ts'
 import { bytes, count, hex } from '../app/format.ts'
+import { useHover } from '../app/map-input.ts'
 import { usePage, useSampled } from '../app/page.ts'
 import { ScrollArea } from '../app/scroll-area.tsx'
 import type { Machine } from '../app/supervisor.ts'
@@ -14,6 +15,7 @@ const ROW_LIMIT = 400
 
 export const AddressTable = ({ machine }: { machine: Machine }) => {
   const { store } = usePage()
+  const hover = useHover()
   useSampled(REFRESH_MS)
   const slots = machine.sampler.slots.map((maps) => ({ maps, ...equalRuns(maps.guest.states, ROW_LIMIT) }))
   const more = slots.reduce((sum, slot) => sum + slot.more, 0)
@@ -32,12 +34,16 @@ export const AddressTable = ({ machine }: { machine: Machine }) => {
             <tr key={base}>
               <th scope="row">{hex(base)}</th>
               <td>{bytes(size)}</td>
-              <td>{name}, device registers</td>
+              <td className="wrap">{name}, device registers</td>
             </tr>
           ))}
           {slots.flatMap(({ maps: { slot }, runs }) =>
             runs.map(({ start, end, value }) => (
-              <tr key={slot.baseGfn + start}>
+              <tr
+                key={slot.baseGfn + start}
+                onPointerEnter={() => hover({ gfn: slot.baseGfn + start })}
+                onPointerLeave={() => hover(null)}
+              >
                 <th scope="row">
                   <button
                     type="button"
@@ -48,7 +54,7 @@ export const AddressTable = ({ machine }: { machine: Machine }) => {
                   </button>
                 </th>
                 <td>{bytes((end - start) * PAGE_SIZE)}</td>
-                <td>
+                <td className="wrap">
                   slot {slot.id}: {describeGuestPage(value)}
                 </td>
               </tr>

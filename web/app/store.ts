@@ -42,6 +42,8 @@ export interface PageState {
   /** Asked to pause; the vCPUs are still on their way out. */
   readonly pausing: boolean
   readonly stop: StopReason | null
+  /** Resets so far: each starts with a clear console. */
+  readonly resets: number
   readonly settings: Settings
   /** A guest of the person's own; null: the built-in monitor. */
   readonly guest: Guest | null
@@ -102,6 +104,7 @@ export const createPageStore = (): Store => {
     run: 0,
     pausing: false,
     stop: null,
+    resets: 0,
     guest: null,
     policy: 'accept',
     slowMs: 0,

@@ -46,6 +46,7 @@ export class Supervisor {
   readonly #store: Store
   readonly #scheduler: FrameScheduler
   readonly #spawn: () => Worker
+  readonly #still = matchMedia('(prefers-reduced-motion: reduce)')
   #hypervisor: Hypervisor | null = null
   #monitor: Uint8Array | null = null
   #beat = 0
@@ -128,7 +129,7 @@ export class Supervisor {
   /** The same machine from power-on; a dead hypervisor gets a new worker. */
   async reset(): Promise<void> {
     if (this.#store.getState().session.phase !== 'live') return this.boot()
-    this.#store.setState({ stop: null, notices: [] })
+    this.#store.setState(({ resets }) => ({ stop: null, notices: [], resets: resets + 1 }))
     await this.api.reset()
     await this.api.run()
   }
@@ -256,7 +257,8 @@ export class Supervisor {
     }
     const moved = sampler.sample()
     const traced = log.read()
-    const lit = sampler.fade(elapsed)
+    // Whoever asked for less motion sees a change at once and without a flash.
+    const lit = sampler.fade(this.#still.matches ? Number.POSITIVE_INFINITY : elapsed)
     if (lit) this.#scheduler.invalidate()
     return moved || traced || lit
   }

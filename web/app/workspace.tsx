@@ -34,7 +34,7 @@ export const Workspace = () => {
         <Separator className="separator" aria-label="Resize maps and console" />
         <Panel id="lower-row" minSize="120px">
           <Group id="lower" orientation="horizontal" {...lower}>
-            <Panel id="lower-left" defaultSize="45%" minSize="260px">
+            <Panel id="lower-left" defaultSize="46%" minSize="260px">
               <ConsolePane />
             </Panel>
             <Separator className="separator" aria-label="Resize console and activity" />

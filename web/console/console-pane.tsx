@@ -15,6 +15,7 @@ const FRAME_BYTES = 1 << 18
 export const ConsolePane = () => {
   const { supervisor, theme } = usePage()
   const machine = useMachine()
+  const resets = usePageState((state) => state.resets)
   const screenReader = usePageState((state) => state.screenReader)
   const container = useRef<HTMLDivElement>(null)
   const terminal = useRef<SerialTerminal | null>(null)
@@ -45,9 +46,10 @@ export const ConsolePane = () => {
     }
   }, [supervisor, theme])
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a reset keeps the machine and clears its console, too
   useEffect(() => {
     if (machine) terminal.current?.clear()
-  }, [machine])
+  }, [machine, resets])
 
   useEffect(() => {
     if (terminal.current) terminal.current.screenReader = screenReader
@@ -57,6 +59,14 @@ export const ConsolePane = () => {
     if (machine) terminal.current?.pump(() => machine.view.console.drain(FRAME_BYTES))
   })
 
+  const copy = (): void => {
+    const text = terminal.current?.text ?? ''
+    navigator.clipboard.writeText(text).catch(() => {
+      const detail = 'The browser refused the page its clipboard; select the text and copy it by hand.'
+      supervisor.notify({ severity: 'warning', title: 'Not copied', detail })
+    })
+  }
+
   return (
     <Pane
       id="console"
@@ -65,6 +75,17 @@ export const ConsolePane = () => {
         <>
           serial line, ns16550a · <kbd>F6</kbd> leaves
         </>
+      }
+      tools={
+        <button
+          type="button"
+          className="button quiet"
+          data-testid="copy-console"
+          title="Copies all the text that the terminal still holds"
+          onClick={copy}
+        >
+          Copy
+        </button>
       }
     >
       <div ref={container} className="console" data-testid="console" />

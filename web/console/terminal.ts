@@ -12,6 +12,8 @@ const HIGH_WATER = 1 << 20
 /** Bytes of unsent input kept; more is refused, as a full line buffer would. */
 const MAX_INPUT = 1 << 20
 const RETRY_MS = 10
+/** Lines kept: a megabyte of 64-byte lines. */
+const SCROLLBACK = 20_000
 
 export class SerialTerminal {
   readonly #terminal: Terminal
@@ -34,7 +36,7 @@ export class SerialTerminal {
       fontSize: 13,
       lineHeight: 1.2,
       cursorBlink: false,
-      scrollback: 10_000,
+      scrollback: SCROLLBACK,
       convertEol: false,
     })
     this.#terminal.loadAddon(this.#fit)
@@ -64,6 +66,19 @@ export class SerialTerminal {
   clear(): void {
     this.#terminal.reset()
     this.#input = new Uint8Array(0)
+  }
+
+  /** All that the terminal still holds, a line a row. */
+  get text(): string {
+    const { active } = this.#terminal.buffer
+    const lines: string[] = []
+    for (let y = 0; y < active.length; y++) {
+      const line = active.getLine(y)
+      const text = line?.translateToString(true) ?? ''
+      if (line?.isWrapped) lines[lines.length - 1] += text
+      else lines.push(text)
+    }
+    return lines.join('\n').trimEnd()
   }
 
   /** Takes what the guest wrote, unless too much is still waiting to be shown. */

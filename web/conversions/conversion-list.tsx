@@ -4,8 +4,10 @@ import { errnoName } from '../../core/base/errno.ts'
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { bytes, duration, hex, pages } from '../app/format.ts'
 import { Half } from '../app/half.tsx'
+import { useHover } from '../app/map-input.ts'
 import { useMachine, usePage, useSampled } from '../app/page.ts'
 import { ScrollArea } from '../app/scroll-area.tsx'
+import type { PageRef } from '../model/chain.ts'
 import type { Conversion } from '../model/event-log.ts'
 
 const REFRESH_MS = 120
@@ -28,6 +30,8 @@ const Change = ({ from, to, errno }: Conversion) => (
 )
 
 /** A range that was refused need not be whole pages. */
+const firstPage = ({ start }: Conversion): PageRef => ({ gfn: Math.floor(start) })
+
 const extent = (count: number): string => (Number.isInteger(count) ? pages(count) : bytes(count * PAGE_SIZE))
 
 const outcome = ({ from, ns, errno, zapped }: Conversion): string => {
@@ -39,6 +43,7 @@ const outcome = ({ from, ns, errno, zapped }: Conversion): string => {
 
 export const ConversionList = () => {
   const { store } = usePage()
+  const hover = useHover()
   const machine = useMachine()
   useSampled(REFRESH_MS)
   const conversions = machine?.log.conversions ?? []
@@ -69,13 +74,19 @@ export const ConversionList = () => {
         </thead>
         <tbody>
           {newest.map((conversion) => (
-            <tr key={conversion.id} data-testid="conversion" data-errno={conversion.errno}>
+            <tr
+              key={conversion.id}
+              data-testid="conversion"
+              data-errno={conversion.errno}
+              onPointerEnter={() => hover(firstPage(conversion))}
+              onPointerLeave={() => hover(null)}
+            >
               <td>{conversion.asker}</td>
               <td>
                 <button
                   type="button"
                   className="link"
-                  onClick={() => store.setState({ selection: { gfn: conversion.start } })}
+                  onClick={() => store.setState({ selection: firstPage(conversion) })}
                 >
                   {hex(conversion.start * PAGE_SIZE)}
                 </button>{' '}

@@ -45,7 +45,7 @@ const Maps = ({ machine }: { machine: Machine }) => {
   const viewport = useMemo(() => new LinkedViewport(() => scheduler.invalidate()), [scheduler, tab, sampler])
   if (!sources.length) return <p className="empty">The VM has no memory yet.</p>
   return (
-    <div className="maps">
+    <div className="maps" data-tables={asTables}>
       {sources.map((source) => (
         <div key={source.id} className="map-column">
           <div className="map-head" title={source.detail}>

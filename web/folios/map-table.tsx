@@ -1,6 +1,7 @@
 // A folio map's table twin: runs of pages in one state, each a row that can be selected.
 
 import { count, hex } from '../app/format.ts'
+import { useHover } from '../app/map-input.ts'
 import { usePage, useSampled } from '../app/page.ts'
 import { ScrollArea } from '../app/scroll-area.tsx'
 import { describeCell } from '../model/page-state.ts'
@@ -12,6 +13,7 @@ const ROW_LIMIT = 400
 
 export const MapTable = ({ source }: { source: MapSource }) => {
   const { store } = usePage()
+  const hover = useHover()
   useSampled(REFRESH_MS)
   const { runs, more } = equalRuns(source.map.states, ROW_LIMIT)
   return (
@@ -27,7 +29,11 @@ export const MapTable = ({ source }: { source: MapSource }) => {
         </thead>
         <tbody>
           {runs.map(({ start, end, value }) => (
-            <tr key={start}>
+            <tr
+              key={start}
+              onPointerEnter={() => hover(source.refOf(start))}
+              onPointerLeave={() => hover(null)}
+            >
               <th scope="row">
                 <button
                   type="button"
@@ -39,7 +45,7 @@ export const MapTable = ({ source }: { source: MapSource }) => {
                 </button>
               </th>
               <td>{count(end - start)}</td>
-              <td>{describeCell(value)}</td>
+              <td className="wrap">{describeCell(value)}</td>
               <td>{source.map.pfns[start] >= 0 ? hex(source.map.pfns[start]) : '–'}</td>
             </tr>
           ))}

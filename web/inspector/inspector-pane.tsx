@@ -1,5 +1,6 @@
 // The inspector: all there is to know about the selected page, as the kernel, the guest and the host see it.
 
+import { hotkeyLabel } from '../app/hotkeys.ts'
 import { useMachine, usePage, usePageState, useSampled } from '../app/page.ts'
 import { Pane } from '../app/pane.tsx'
 import { ScrollArea } from '../app/scroll-area.tsx'
@@ -42,7 +43,7 @@ export const InspectorPane = () => {
           <div className="empty">
             <p>No page is selected.</p>
             <p className="muted">
-              Click a page in any map, or press <kbd>Ctrl K</kbd> and type an address.
+              Click a page in any map, or press <kbd>{hotkeyLabel('Mod+K')}</kbd> and type an address.
             </p>
           </div>
         )}
