@@ -69,6 +69,9 @@ export const BandView = ({ machine }: { machine: Machine }) => {
     cursor.style.height = `${tall}px`
   }
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: what the band is drawn from, beside the tables
+  useEffect(() => scheduler.invalidate(), [scheduler, axis, shown.from, shown.to, height])
+
   useDrawer(({ changed }) => {
     const node = canvas.current
     if (!changed || !node || !frame.current) return

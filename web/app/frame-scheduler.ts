@@ -1,6 +1,6 @@
 // The one owner of requestAnimationFrame: samples the shared tables, then lets the panes draw, once a frame.
 //
-// Listeners run in two phases, reads before writes. A frame in which nothing moved (tables, traces, requests)
+// Listeners run in two phases, reads before writes. A frame in which nothing moved (tables, log, requests)
 // costs a few atomic loads. A hidden tab gets no animation frames, so there a slow timer keeps the serial
 // console drained and the guest unblocked.
 
@@ -9,12 +9,16 @@ export interface Frame {
   readonly now: number
   /** Milliseconds since the last frame that ran. */
   readonly elapsed: number
-  /** The shared tables or traces moved, or somebody called invalidate(). */
+  /** The shared tables moved, or somebody called invalidate(): the maps must be drawn again. */
   readonly changed: boolean
+  /** The event log grew. It does so all the time while a guest runs, and no map shows it. */
+  readonly logged: boolean
 }
 
-/** Runs every frame, before drawing; true asks for a draw. */
-export type Reader = (now: number, elapsed: number) => boolean
+/** What a reader found: the half of a frame that it knows. */
+export type Found = Pick<Frame, 'changed' | 'logged'>
+/** Runs every frame, before drawing. */
+export type Reader = (now: number, elapsed: number) => Found
 /** Runs after the readers. */
 export type Drawer = (frame: Frame) => void
 
@@ -65,8 +69,13 @@ export class FrameScheduler {
     const start = performance.now()
     let changed = this.#invalid
     this.#invalid = false
-    for (const reader of this.#readers) changed = reader(now, elapsed) || changed
-    for (const drawer of this.#drawers) drawer({ now, elapsed, changed })
+    let logged = false
+    for (const reader of this.#readers) {
+      const found = reader(now, elapsed)
+      changed ||= found.changed
+      logged ||= found.logged
+    }
+    for (const drawer of this.#drawers) drawer({ now, elapsed, changed, logged })
     if (!changed) return
     const took = performance.now() - start
     this.frameMs += (took - this.frameMs) * SMOOTHING

@@ -22,6 +22,8 @@ export const createPage = (spawn: () => Worker): Page => {
   const scheduler = new FrameScheduler()
   const supervisor = new Supervisor(store, scheduler, spawn)
   const environment = readEnvironment()
+  // The maps show the selection and what is hovered, among others; nothing in the store changes often.
+  store.subscribe(() => scheduler.invalidate())
   return {
     environment,
     store,
@@ -59,18 +61,17 @@ export const useDrawer = (draw: Drawer): void => {
   const latest = useRef(draw)
   useEffect(() => {
     latest.current = draw
-    scheduler.invalidate()
   })
   useEffect(() => scheduler.addDrawer((frame) => latest.current(frame)), [scheduler])
 }
 
-/** Re-renders when the shared tables changed, at most every `ms` milliseconds, and once more when they rest. */
+/** Re-renders when the shared tables changed or the log grew, at most every `ms` milliseconds, and once more when they rest. */
 export const useSampled = (ms: number): number => {
   const [tick, setTick] = useState(0)
   const state = useRef({ at: 0, due: false })
-  useDrawer(({ now, changed }) => {
+  useDrawer(({ now, changed, logged }) => {
     const s = state.current
-    s.due ||= changed
+    s.due ||= changed || logged
     if (!s.due || now - s.at < ms) return
     s.at = now
     s.due = false

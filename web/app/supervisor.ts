@@ -11,7 +11,7 @@ import {
 import { Header, MachineView } from '../../core/machine/view.ts'
 import { EventLog } from '../model/event-log.ts'
 import { Sampler } from '../model/sampler.ts'
-import type { FrameScheduler } from './frame-scheduler.ts'
+import type { Found, FrameScheduler } from './frame-scheduler.ts'
 import { connect, type Hypervisor, HypervisorGone } from './rpc.ts'
 import type { Guest, Settings, Store } from './store.ts'
 
@@ -239,9 +239,9 @@ export class Supervisor {
   }
 
   /** The frame's reading half: run state, heartbeat, tables, traces. */
-  #read(now: number, elapsed: number): boolean {
+  #read(now: number, elapsed: number): Found {
     const { machine } = this
-    if (!machine) return false
+    if (!machine) return { changed: false, logged: false }
     const { session, run } = this.#store.getState()
     const { view, sampler, log } = machine
     if (session.phase === 'live') {
@@ -256,10 +256,10 @@ export class Supervisor {
       if (state !== run) this.#store.setState({ run: state })
     }
     const moved = sampler.sample()
-    const traced = log.read()
+    const logged = log.read()
     // Whoever asked for less motion sees a change at once and without a flash.
     const lit = sampler.fade(this.#still.matches ? Number.POSITIVE_INFINITY : elapsed)
     if (lit) this.#scheduler.invalidate()
-    return moved || traced || lit
+    return { changed: moved || lit, logged }
   }
 }

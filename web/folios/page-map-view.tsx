@@ -77,6 +77,9 @@ export const PageMapView = ({ source, viewport }: { source: MapSource; viewport:
 
   useEffect(() => () => viewport.remove(id), [viewport, id])
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another map, or another place for it, wants a draw
+  useEffect(() => scheduler.invalidate(), [scheduler, viewport, map, id])
+
   useDrawer(({ changed }) => {
     const node = canvas.current
     const sampler = supervisor.machine?.sampler

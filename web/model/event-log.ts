@@ -74,7 +74,7 @@ export class EventLog {
     this.#next = view.traces.map(() => 0)
   }
 
-  /** Reads what the rings gained; true when there was anything. */
+  /** Reads what the rings gained; true when the lists changed. */
   read(): boolean {
     const fresh: TraceRecord[] = []
     if (this.#view.traces.some((ring, thread) => ring.head < this.#next[thread])) this.#startOver()
@@ -87,7 +87,9 @@ export class EventLog {
     })
     if (!fresh.length) return false
     fresh.sort((a, b) => a.time - b.time)
+    const before = this.#ids
     for (const record of fresh) this.#add(record)
+    if (this.#ids === before) return false
     trim(this.events, KEPT_EVENTS)
     trim(this.deviceAccesses, KEPT_EVENTS)
     trim(this.conversions, KEPT_CONVERSIONS)
