@@ -58,8 +58,6 @@ export const Vcpu = {
   MODE: 0x0840,
   /** Bit set of KVM_REQ_*. */
   REQUESTS: 0x0844,
-  /** Counts request batches served; waiters compare. */
-  ACKS: 0x0848,
   /** Interrupts pending from outside: bits 1 SSIP, 9 SEIP as in sip (STIP comes from stimecmp). */
   PENDING: 0x0880,
   /** Mailbox: command from the hypervisor worker (VcpuCommand). */

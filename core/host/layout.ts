@@ -20,15 +20,13 @@ export const Header = {
   MACHINE_STATE: 4,
   /** Bumped by the hypervisor worker at least every 100 ms; stands still when it is dead. */
   HEARTBEAT: 5,
-  /** vCPUs of the machine. */
-  VCPU_COUNT: 6,
   /** Rung by vCPU workers for the hypervisor worker (Atomics.notify here). */
   DOORBELL: 7,
   /** Not 0 while the hypervisor worker is parked on DOORBELL. */
   DOORBELL_PARKED: 8,
   /** Bumped after each batch of changes to any shared table: nothing to redraw while it stands still. */
   GENERATION: 9,
-  /** Not 0: the timer worker must stop. */
+  /** Not 0: the timer thread and the hypervisor's pump end. */
   STOP: 10,
 } as const
 

@@ -155,7 +155,6 @@ export class VcpuThread {
     // The caches are dropped before the bits are cleared: a cleared bit says that it has happened.
     if (served & (KvmRequest.TLB_FLUSH | KvmRequest.FENCE_I)) this.#o.engine.flushTlb()
     Atomics.and(this.#words.words, Vcpu.REQUESTS >> 2, ~served)
-    Atomics.add(this.#words.words, Vcpu.ACKS >> 2, 1)
     return (served & KvmRequest.SIGNAL) !== 0
   }
 

@@ -259,7 +259,6 @@ export class Machine implements MachineApi, Pumped {
     events: MachineEvents,
   ): Incarnation {
     devices.reset()
-    memory.i32[Header.VCPU_COUNT] = config.vcpus
     const host = new Host(memory, { clock: () => (this.#now() * 1e6) / TIMEBASE_HZ })
     const profile = profiles['riscv-sw-protected']
     const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))

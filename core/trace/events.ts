@@ -37,7 +37,6 @@ export const traceEvents: readonly TraceEvent[] = [
   own('gmemscope_stage2_map', 'gfn', 'pfn', 'writable', 'private'),
   own('gmemscope_memslot', 'change', 'slot', 'gfn', 'pages', 'flags'),
   own('gmemscope_memory_fault', 'gpa', 'size', 'flags', 'errno'),
-  own('gmemscope_task_step', 'task', 'step'),
   own('gmemscope_host_fault', 'hva', 'write', 'signal', 'code'),
 ] as const
 
