@@ -11,6 +11,7 @@ test('a guest that asks in a loop does not flood the page, and is heard again a 
   )
   for (let i = 0; i < 1000; i++) notices.refused(0, 0x80000000 + 4096 * i, 4096, true)
   expect(sent).toHaveLength(4)
+  expect(sent[0].detail).toContain('vCPU 0 asked to share 1 page at 0x80000000;')
   now = 1000
   notices.memoryFault(1, 0x80003000, true, 'EFAULT', true)
   expect(sent).toHaveLength(5)

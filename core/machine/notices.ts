@@ -6,6 +6,7 @@ import type { MachineNotice } from './api.ts'
 const PER_SECOND = 4
 
 const hex = (value: number): string => `0x${value.toString(16)}`
+const count = (pages: number): string => (pages === 1 ? '1 page' : `${pages} pages`)
 const kind = (isPrivate: boolean): string => (isPrivate ? 'private' : 'shared')
 
 export class Notices {
@@ -39,7 +40,7 @@ export class Notices {
     this.#pass({
       severity: 'info',
       title: 'Conversion refused',
-      detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${size / 4096} pages at ${hex(gpa)}; the policy answers DENIED and nothing changed.`,
+      detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${count(size / 4096)} at ${hex(gpa)}; the policy answers DENIED and nothing changed.`,
       gpa,
     })
   }
