@@ -16,7 +16,3 @@ export const monitorBench = (text: string): MonitorBench => ({
   mips: number(text, /integer loop\s+(\d+) MIPS/),
   stream: number(text, /memory stream\s+(\d+) MB\/s/),
 })
-
-/** Pages a second. */
-export const touchRate = (text: string): number =>
-  (number(text, /(\d+) pages touched/) / number(text, /touched in (\d+) us/)) * 1e6

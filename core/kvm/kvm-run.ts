@@ -1,5 +1,6 @@
 // struct kvm_run: the page a vCPU shares with its VMM (include/uapi/linux/kvm.h, 64-bit layout).
 
+import { readU64 } from '../base/u64.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
 import { ExitReason } from './uapi.ts'
 import type { VcpuRegisters } from './vcpu-registers.ts'
@@ -43,7 +44,7 @@ export class KvmRun {
 
   get mmio(): { gpa: number; length: number; write: boolean; low: number; high: number } {
     return {
-      gpa: this.#u64(UNION),
+      gpa: readU64(this.#view, UNION),
       low: this.#view.getInt32(UNION + 8, true),
       high: this.#view.getInt32(UNION + 12, true),
       length: this.#view.getUint32(UNION + 16, true),
@@ -67,7 +68,11 @@ export class KvmRun {
   }
 
   get memoryFault(): { flags: number; gpa: number; size: number } {
-    return { flags: this.#u64(UNION), gpa: this.#u64(UNION + 8), size: this.#u64(UNION + 16) }
+    return {
+      flags: readU64(this.#view, UNION),
+      gpa: readU64(this.#view, UNION + 8),
+      size: readU64(this.#view, UNION + 16),
+    }
   }
 
   setMemoryFault(flags: number, gpa: number, size: number): void {
@@ -79,9 +84,9 @@ export class KvmRun {
 
   get sbi(): { extension: number; fid: number; args: readonly number[] } {
     return {
-      extension: this.#u64(UNION),
-      fid: this.#u64(UNION + 8),
-      args: [0, 1, 2, 3, 4, 5].map((i) => this.#u64(UNION + 16 + 8 * i)),
+      extension: readU64(this.#view, UNION),
+      fid: readU64(this.#view, UNION + 8),
+      args: [0, 1, 2, 3, 4, 5].map((i) => readU64(this.#view, UNION + 16 + 8 * i)),
     }
   }
 
@@ -103,7 +108,7 @@ export class KvmRun {
   }
 
   get systemEvent(): { type: number; data: number } {
-    return { type: this.#view.getUint32(UNION, true), data: this.#u64(UNION + 8) }
+    return { type: this.#view.getUint32(UNION, true), data: readU64(this.#view, UNION + 8) }
   }
 
   setSystemEvent(type: number, data: number): void {
@@ -124,10 +129,6 @@ export class KvmRun {
     this.exitReason = ExitReason.FAIL_ENTRY
     this.#setU64(UNION, reason)
     this.#view.setUint32(UNION + 8, cpu, true)
-  }
-
-  #u64(offset: number): number {
-    return this.#view.getUint32(offset + 4, true) * 4294967296 + this.#view.getUint32(offset, true)
   }
 
   #i64(offset: number): number {

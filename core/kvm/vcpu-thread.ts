@@ -135,7 +135,6 @@ export class VcpuThread {
         continue
       }
       this.#count('exits')
-      this.#registers.setNumber(Vcpu.EXIT_SCAUSE, exit)
       if (!this.#handle(exit)) return VcpuDoorbell.EXIT
     }
   }

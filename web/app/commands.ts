@@ -208,12 +208,6 @@ export const commands: readonly Command[] = [
   },
 ]
 
-export const commandById = (id: string): Command => {
-  const command = commands.find((c) => c.id === id)
-  if (!command) throw new Error(`no command is called ${id}`)
-  return command
-}
-
 /** The command that an address typed into the palette offers, if `text` is one. */
 export const addressCommand = (text: string): Command | null => {
   const gpa = parseNumber(text)
