@@ -3,7 +3,7 @@
 // exit: 0 all passed, 1 some failed, 2 bad arguments or file
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { profiles } from '../core/kvm/profiles.ts'
+import { type HostProfile, profiles } from '../core/kvm/profiles.ts'
 import { type Case, describeDifference, parseCases, Replayer } from '../core/kvm/testing/replay.ts'
 
 const DEFAULT_PROFILE = 'x86-6.18-default-vm'
@@ -47,11 +47,11 @@ const matcher = (groups: readonly string[]): ((group: string) => boolean) => {
 const { values, positionals } = readArguments()
 const [file] = positionals
 if (!file || positionals.length > 1) fail('give one FILE')
-const profile = Object.values(profiles).find(({ name }) => name === values.profile)
-if (!profile) fail(`no profile ${values.profile}; there are ${Object.keys(profiles).join(', ')}`)
+const profile = profiles.get(String(values.profile))
+if (!profile) fail(`no profile ${values.profile}; there are ${[...profiles.keys()].join(', ')}`)
 
 const wanted = matcher(values.group ?? [])
-const replayer = new Replayer(profile as (typeof profiles)[keyof typeof profiles])
+const replayer = new Replayer(profile as HostProfile)
 let passed = 0
 let failed = 0
 for (const recorded of readCases(file as string)) {

@@ -43,7 +43,14 @@ const setUp = (pages: number, flags: number) => {
   const host = new Host(HostMemory.create(64 * 2 ** 20), { poison: true })
   const process = new Process(host)
   const client = new Recorder()
-  const inode = new GmemInode(host, pages * PAGE, flags, -1, anonInodeFs, 'gmem')
+  const inode = new GmemInode(host, pages * PAGE, flags, {
+    vmRow: -1,
+    fileSystem: anonInodeFs,
+    name: 'gmem',
+    store: 'xarray',
+    largeFolios: false,
+    inPlace: false,
+  })
   const file = new GmemFile<Binding>(inode, client)
   const fd = process.fds.install(file, false)
   return {

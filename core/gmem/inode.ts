@@ -4,7 +4,7 @@
 // zeroed when somebody first sees it and `uptodate` records that it was; fallocate alone does not zero.
 
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
-import { XArray, type XArrayStep } from '../base/xarray.ts'
+import type { XArrayStep } from '../base/xarray.ts'
 import { type FileSystem, FileType, type Inode } from '../host/file.ts'
 import { PageType, PG } from '../host/folio-table.ts'
 import type { Host } from '../host/host.ts'
@@ -14,6 +14,8 @@ import { unmapMappingRange } from '../host/process.ts'
 import { FileKind } from '../host/tables.ts'
 import type { Vma } from '../host/vma.ts'
 import type { GmemFile } from './file.ts'
+import type { FolioStore, StoreKind } from './folio-store.ts'
+import { XarrayStore } from './xarray-store.ts'
 
 /** Create flags (GUEST_MEMFD_FLAG_*). */
 export const GmemFlag = {
@@ -22,6 +24,20 @@ export const GmemFlag = {
   /** Pages start shared: the host may touch them. */
   INIT_SHARED: 2,
 } as const
+
+/** How an inode is made; what the kernel's version and module parameters decide. */
+export interface GmemOptions {
+  /** Row of the VM it is made for in the shared tables. */
+  readonly vmRow: number
+  readonly fileSystem: FileSystem
+  /** Name of the descriptor's link in procfs. */
+  readonly name: string
+  readonly store: StoreKind
+  /** Project-own: 2 MiB folios where a whole private 2 MiB of the file is touched. */
+  readonly largeFolios: boolean
+  /** The inode itself says which pages are private, and converts them in place. */
+  readonly inPlace: boolean
+}
 
 /** Pages handled between two chances for others to run. */
 const BATCH = 1024
@@ -44,11 +60,12 @@ export class GmemInode implements Inode {
   readonly invalidateLock: RwLock
   readonly mappings = new Set<Vma>()
   readonly views = new Set<GmemFile<unknown>>()
-  readonly #folios = new XArray<number>()
+  readonly store: FolioStore
 
-  /** `vmRow`: the row of the VM it is made for in the shared tables. */
-  constructor(host: Host, size: number, flags: number, vmRow: number, fileSystem: FileSystem, name: string) {
+  constructor(host: Host, size: number, flags: number, options: GmemOptions) {
+    const { fileSystem, name, vmRow } = options
     this.host = host
+    this.store = new XarrayStore()
     this.number = host.nextInode()
     this.size = size
     this.flags = flags
@@ -65,26 +82,26 @@ export class GmemInode implements Inode {
 
   /** The folio at a page index, or null. */
   folio(index: number): Pfn | null {
-    return (this.#folios.get(index) as Pfn | undefined) ?? null
+    return this.store.get(index)
   }
 
   /** The way down the folio tree to an index, for the inspector. */
   folioPath(index: number): XArrayStep<number>[] {
-    return this.#folios.path(index)
+    return this.store.path(index)
   }
 
   /** Every folio of [start, end): (index, frame). */
   forEachFolio(start: number, end: number, visit: (index: number, pfn: Pfn) => void): void {
-    this.#folios.forRange(start, end, (pfn, index) => visit(index, pfn as Pfn))
+    this.store.forEach(start, end, visit)
   }
 
   /** The folio at an index, made when absent; -1 when there is no memory. */
   folioOrCreate(index: number): number {
-    const present = this.#folios.get(index)
-    if (present !== undefined) return present
+    const present = this.store.get(index)
+    if (present !== null) return present
     const pfn = this.#newFolio(index)
     if (pfn < 0) return pfn
-    this.#folios.set(index, pfn)
+    this.store.add(index, pfn as Pfn)
     this.host.memory.tables.addFileFolios(this.row, 1)
     return pfn
   }
@@ -106,17 +123,17 @@ export class GmemInode implements Inode {
 
   /** Makes the absent folios of [start, end). Returns the index where memory ran out, or `end`. */
   *allocateRange(start: number, end: number): KernelTask<number> {
-    const make = (index: number): number | undefined => {
+    const make = (index: number): Pfn | undefined => {
       const pfn = this.#newFolio(index)
       if (pfn < 0) return undefined
       made++
-      return pfn
+      return pfn as Pfn
     }
     let made = 0
     let at = start
     while (at < end) {
       const to = Math.min(end, at + BATCH)
-      at = this.#folios.fill(at, to, make)
+      at = this.store.fill(at, to, make)
       if (at < to) break
       if (at < end) yield RESCHED
     }
@@ -129,19 +146,18 @@ export class GmemInode implements Inode {
   *truncateRange(start: number, end: number): KernelTask<number> {
     yield* unmapMappingRange(this.mappings, start, end)
     const { buddy } = this.host
-    const drop = (pfn: number): void => {
+    const drop = (pfn: Pfn): void => {
       freed++
-      buddy.put(pfn as Pfn)
+      buddy.put(pfn)
     }
     let freed = 0
     let at = start
     for (;;) {
       // Holes cost nothing: go on at the next folio there is.
-      if (this.#folios.find(at, end) === undefined) break
-      at = Math.max(at, this.#folios.foundStart)
+      at = this.store.first(at, end)
+      if (at < 0) break
       const to = Math.min(end, at + BATCH)
-      this.#folios.forRange(at, to, drop)
-      this.#folios.store(at, to, undefined)
+      this.store.remove(at, to, drop)
       at = to
       if (at >= end) break
       yield TRUNCATE

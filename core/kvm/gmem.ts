@@ -26,8 +26,15 @@ export const createGmem = (vm: Vm, process: Process, request: CreateGuestMemfd):
   if (request.size === 0 || request.size >= 2 ** 63 || !isPageAligned(request.size))
     throw new KernelError('EINVAL')
   process.fds.reserve()
-  const { gmemFileSystem, gmemName } = vm.profile
-  const inode = new GmemInode(vm.host, request.size, request.flags, vm.row, gmemFileSystem, gmemName)
+  const { gmemFileSystem, gmemName, inPlaceConversion } = vm.profile
+  const inode = new GmemInode(vm.host, request.size, request.flags, {
+    vmRow: vm.row,
+    fileSystem: gmemFileSystem,
+    name: gmemName,
+    store: vm.parameters.gmemStore,
+    largeFolios: vm.parameters.gmemLargeFolios,
+    inPlace: inPlaceConversion,
+  })
   vm.get()
   return process.fds.install(new GmemFile<Memslot>(inode, vm.gmemClient), false)
 }

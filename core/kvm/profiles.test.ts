@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { writeU64 } from '../base/u64.ts'
-import { type HostProfile, profiles } from './profiles.ts'
+import { type HostProfile, profileByName } from './profiles.ts'
 import { KvmHost } from './testing/kvm-host.ts'
 import { Cap, gmemPopulate, Kvm, MemFlag } from './uapi.ts'
 
-const x86 = profiles['x86-6.18-default-vm']
-const riscv = profiles['riscv-sw-protected']
+const x86 = profileByName('x86-6.18-default-vm')
+const riscv = profileByName('riscv-7.2')
 const PAGE = 4096
 const MIB = 2 ** 20
 

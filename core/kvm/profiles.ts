@@ -1,9 +1,7 @@
-// Host profiles: what differs between kernels and architectures, one row per behaviour.
-//
-// Code asks the row, never which profile is active.
+// Host profiles: a Linux version on an architecture, with the VM types it offers. Code asks the behaviour, never
+// which profile is active.
 
-import type { ErrnoName } from '../base/errno.ts'
-import { anonInodeFs, type FileSystem } from '../host/file.ts'
+import { type LinuxBehaviour, type LinuxVersion, linuxBehaviour, linuxVersions } from './behaviours.ts'
 
 /** A VM type that KVM_CREATE_VM accepts. */
 export interface VmType {
@@ -15,8 +13,8 @@ export interface VmType {
   readonly declaredState: boolean
 }
 
-export interface HostProfile {
-  readonly name: string
+/** What an architecture's part of KVM decides, whatever the version. */
+export interface ArchBehaviour {
   /** Guest physical address bits. */
   readonly gpaBits: number
   /** User address bits of the host process. */
@@ -27,37 +25,33 @@ export interface HostProfile {
   /** Capabilities that only RISC-V has. */
   readonly riscv: boolean
   /** A slot that ends beyond the largest guest address. */
-  readonly slotBeyondGpa: ErrnoName
+  readonly slotBeyondGpa: 'EINVAL' | 'EFAULT'
   /** A writable slot over a read-only mapping is refused with EPERM (kvm_arch_prepare_memory_region, riscv). */
   readonly checksSlotMapping: boolean
   /** KVM_MEM_READONLY is offered. */
   readonly readonlyMem: boolean
   /** Unknown ioctl on the VM fd, and on /dev/kvm. */
-  readonly unknownVmIoctl: ErrnoName
-  readonly unknownSystemIoctl: ErrnoName
-  /** Binding file pages that are bound already: EINVAL before v7.2, EEXIST since. */
-  readonly overlappingBind: ErrnoName
-  /** Offset and size of a binding are added as signed: a sum beyond 2^63 passes the size check (fixed in v7.2). */
-  readonly signedBindSum: boolean
-  /** KVM_SET_MEMORY_ATTRIBUTES is built in. */
+  readonly unknownVmIoctl: 'EINVAL' | 'ENOTTY'
+  readonly unknownSystemIoctl: 'EINVAL' | 'ENOTTY'
+  /** KVM_SET_MEMORY_ATTRIBUTES is built in (CONFIG_KVM_GENERIC_MEMORY_ATTRIBUTES). */
   readonly memoryAttributes: boolean
   /** The project-own KVM_GMEM_POPULATE exists. */
   readonly populate: boolean
   readonly vmTypes: readonly VmType[]
   /** KVM_CAP_VM_GPA_BITS, 0 where it does not exist. */
   readonly vmGpaBitsCap: number
-  /** Name of a guest_memfd descriptor's link in procfs, and its file system. */
-  readonly gmemName: string
-  readonly gmemFileSystem: FileSystem
 }
 
-/** GUEST_MEMFD_MAGIC: the pseudo file system guest_memfd has had since v6.19. */
-const guestMemfdFs: FileSystem = { ...anonInodeFs, magic: 0x474d454d }
+export interface HostProfile extends ArchBehaviour, LinuxBehaviour {
+  readonly name: string
+  readonly version: LinuxVersion
+}
 
-export const profiles = {
-  /** Linux 6.18 on x86-64 with only the default VM type; what the recorded vectors come from. */
-  'x86-6.18-default-vm': {
-    name: 'x86-6.18-default-vm',
+const DEFAULT_VM: VmType = { type: 0, privateMemory: false, declaredState: false }
+
+const architectures = {
+  /** x86-64 with KVM_X86_SW_PROTECTED_VM: what an access asks for follows the attribute. */
+  x86: {
     gpaBits: 46,
     userAddressBits: 47,
     memslots: 32764,
@@ -68,18 +62,13 @@ export const profiles = {
     readonlyMem: true,
     unknownVmIoctl: 'ENOTTY',
     unknownSystemIoctl: 'EINVAL',
-    overlappingBind: 'EINVAL',
-    signedBindSum: true,
-    memoryAttributes: false,
+    memoryAttributes: true,
     populate: false,
-    vmTypes: [{ type: 0, privateMemory: false, declaredState: false }],
+    vmTypes: [DEFAULT_VM, { type: 1, privateMemory: true, declaredState: false }],
     vmGpaBitsCap: 0,
-    gmemName: 'anon_inode:[kvm-gmem]',
-    gmemFileSystem: anonInodeFs,
   },
-  /** Linux 7.2 on riscv64, with the project's software-protected VM (type 1), which upstream does not have. */
-  'riscv-sw-protected': {
-    name: 'riscv-sw-protected',
+  /** riscv64 with the project's software-protected VM (type 1), which upstream does not have. */
+  riscv: {
     gpaBits: 41,
     userAddressBits: 47,
     memslots: 32767,
@@ -90,16 +79,46 @@ export const profiles = {
     readonlyMem: true,
     unknownVmIoctl: 'EINVAL',
     unknownSystemIoctl: 'EINVAL',
-    overlappingBind: 'EEXIST',
-    signedBindSum: false,
     memoryAttributes: true,
     populate: true,
-    vmTypes: [
-      { type: 0, privateMemory: false, declaredState: false },
-      { type: 1, privateMemory: true, declaredState: true },
-    ],
+    vmTypes: [DEFAULT_VM, { type: 1, privateMemory: true, declaredState: true }],
     vmGpaBitsCap: 41,
-    gmemName: '/guest_memfd:[kvm-gmem]',
-    gmemFileSystem: guestMemfdFs,
   },
-} as const satisfies Record<string, HostProfile>
+} as const satisfies Record<string, ArchBehaviour>
+
+export type Architecture = keyof typeof architectures
+
+/** The profile of a Linux version on an architecture, by name `riscv-7.2`. */
+export const hostProfile = (architecture: Architecture, version: LinuxVersion): HostProfile => ({
+  name: `${architecture}-${version}`,
+  version,
+  ...architectures[architecture],
+  ...linuxBehaviour(version),
+})
+
+/** Linux 6.18 on x86-64, built without private memory: what the recorded vectors come from. */
+const recorder: HostProfile = {
+  ...hostProfile('x86', '6.18'),
+  name: 'x86-6.18-default-vm',
+  memoryAttributes: false,
+  vmTypes: [DEFAULT_VM],
+}
+
+/** Every profile by name. */
+export const profiles: ReadonlyMap<string, HostProfile> = new Map(
+  [
+    recorder,
+    ...linuxVersions.flatMap((version) => [hostProfile('riscv', version), hostProfile('x86', version)]),
+  ].map((profile) => [profile.name, profile]),
+)
+
+/** The profile called `name`. Throws with the names there are. */
+export const profileByName = (name: string): HostProfile => {
+  const profile = profiles.get(name)
+  if (!profile)
+    throw new Error(`no host profile is called ${name}; there are ${[...profiles.keys()].join(', ')}`)
+  return profile
+}
+
+/** What the machine runs on unless told otherwise. */
+export const DEFAULT_VERSION: LinuxVersion = '7.2'

@@ -7,25 +7,31 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import type { UserArgument } from '../host/user-argument.ts'
 import { checkExtension } from './capabilities.ts'
+import { defaultParameters } from './parameters.ts'
 import type { HostProfile } from './profiles.ts'
 import { KVM_API_VERSION, Kvm } from './uapi.ts'
-import { type KvmDebug, type KvmHooks, Vm } from './vm.ts'
+import { type KvmConfiguration, type KvmHooks, Vm } from './vm.ts'
 import { VmFile } from './vm-file.ts'
 
 /** KVM on a host: what opening /dev/kvm reaches. */
 export class KvmSystem {
   readonly host: Host
-  readonly profile: HostProfile
-  readonly #hooks: KvmHooks
-  readonly #debug: KvmDebug
+  readonly #configuration: KvmConfiguration
   /** The VMs there are. */
   readonly vms = new Set<Vm>()
 
-  constructor(host: Host, profile: HostProfile, hooks: KvmHooks, debug: KvmDebug = {}) {
+  constructor(
+    host: Host,
+    profile: HostProfile,
+    hooks: KvmHooks,
+    options: Partial<Pick<KvmConfiguration, 'parameters' | 'debug'>> = {},
+  ) {
     this.host = host
-    this.profile = profile
-    this.#hooks = hooks
-    this.#debug = debug
+    this.#configuration = { profile, hooks, parameters: defaultParameters, debug: {}, ...options }
+  }
+
+  get profile(): HostProfile {
+    return this.#configuration.profile
   }
 
   /** open("/dev/kvm", O_RDWR | O_CLOEXEC) in a process: a descriptor. */
@@ -38,14 +44,14 @@ export class KvmSystem {
     const vmType = this.profile.vmTypes.find((row) => row.type === type)
     if (!vmType) throw new KernelError('EINVAL')
     process.fds.reserve()
-    const vm = new Vm(process, this.profile, vmType, this.#hooks, this.#debug)
+    const vm = new Vm(process, vmType, this.#configuration)
     this.vms.add(vm)
     vm.onDestroy = () => this.vms.delete(vm)
     return process.fds.install(new VmFile(vm), true)
   }
 
   get vcpuMmapSize(): number {
-    return this.#hooks.vcpuMmapSize
+    return this.#configuration.hooks.vcpuMmapSize
   }
 }
 

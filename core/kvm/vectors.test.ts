@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { profiles } from './profiles.ts'
+import { profileByName } from './profiles.ts'
 import { describeDifference, parseCases, Replayer } from './testing/replay.ts'
 
 const file = new URL('./testing/vectors/gmem-open.json', import.meta.url)
 const cases = parseCases(JSON.parse(readFileSync(file, 'utf8')))
 const groups = new Set(cases.map((recorded) => recorded.group))
-const replayer = new Replayer(profiles['x86-6.18-default-vm'])
+const replayer = new Replayer(profileByName('x86-6.18-default-vm'))
 
 describe('K11 recorded vectors, x86-6.18-default-vm', () => {
   test.each([...groups])('%s', (group) => {

@@ -15,6 +15,7 @@ import { MmuInvalidate } from './invalidate.ts'
 import { type Memslot, MemslotSet } from './memslot.ts'
 import { Stage2 } from './mmu.ts'
 import { KvmMmuNotifier } from './mmu-notifier.ts'
+import type { KvmParameters } from './parameters.ts'
 import type { HostProfile, VmType } from './profiles.ts'
 import { Srcu } from './srcu.ts'
 
@@ -37,11 +38,20 @@ export interface KvmDebug {
   readonly skipRetryCheck?: boolean
 }
 
+/** What KVM on a host is made with. */
+export interface KvmConfiguration {
+  readonly profile: HostProfile
+  readonly parameters: KvmParameters
+  readonly hooks: KvmHooks
+  readonly debug: KvmDebug
+}
+
 export class Vm {
   readonly host: Host
   /** The process that made it; ioctls from another get EIO. */
   readonly process: Process
   readonly profile: HostProfile
+  readonly parameters: KvmParameters
   readonly hooks: KvmHooks
   readonly debug: KvmDebug
   readonly type: VmType
@@ -79,11 +89,13 @@ export class Vm {
   }
 
   /** Throws ENOMEM. */
-  constructor(process: Process, profile: HostProfile, type: VmType, hooks: KvmHooks, debug: KvmDebug) {
+  constructor(process: Process, type: VmType, kvm: KvmConfiguration) {
+    const { profile, parameters, hooks, debug } = kvm
     const host = process.host
     this.host = host
     this.process = process
     this.profile = profile
+    this.parameters = parameters
     this.type = type
     this.hooks = hooks
     this.debug = debug

@@ -10,7 +10,7 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
 import { Process } from '../host/process.ts'
 import { checkInvariants } from '../kvm/invariants.ts'
-import { profiles } from '../kvm/profiles.ts'
+import { DEFAULT_VERSION, hostProfile } from '../kvm/profiles.ts'
 import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../kvm/requests.ts'
 import { KvmSystem } from '../kvm/system.ts'
 import { VcpuMaker } from '../kvm/vcpu-file.ts'
@@ -260,7 +260,7 @@ export class Machine implements MachineApi, Pumped {
   ): Incarnation {
     devices.reset()
     const host = new Host(memory, { clock: () => (this.#now() * 1e6) / TIMEBASE_HZ })
-    const profile = profiles['riscv-sw-protected']
+    const profile = hostProfile('riscv', DEFAULT_VERSION)
     const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))
     const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')

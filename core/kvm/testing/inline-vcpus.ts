@@ -7,7 +7,7 @@ import { HostMemory } from '../../host/host-memory.ts'
 import { vcpuBlock } from '../../host/layout.ts'
 import { assemble } from '../../riscv/asm.ts'
 import { OneReg } from '../one-reg.ts'
-import { profiles } from '../profiles.ts'
+import { DEFAULT_VERSION, hostProfile } from '../profiles.ts'
 import { VcpuCommand } from '../requests.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag } from '../uapi.ts'
 import type { KvmVcpu } from '../vcpu.ts'
@@ -33,7 +33,11 @@ export class InlineMachine {
   constructor(vcpuCount = 1) {
     const memory = HostMemory.create(HOST_BYTES)
     const now = (): number => 0
-    this.kvm = new KvmHost({ memory, hooks: new VcpuMaker(now), profile: profiles['riscv-sw-protected'] })
+    this.kvm = new KvmHost({
+      memory,
+      hooks: new VcpuMaker(now),
+      profile: hostProfile('riscv', DEFAULT_VERSION),
+    })
     const { fd, vm } = this.kvm.createVm(1)
     this.vmFd = fd
     this.vm = vm

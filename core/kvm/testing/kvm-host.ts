@@ -6,8 +6,9 @@ import { HostMemory } from '../../host/host-memory.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
 import { Process } from '../../host/process.ts'
 import { Syscalls } from '../../host/syscalls.ts'
+import { defaultParameters, type KvmParameters } from '../parameters.ts'
 import type { HostProfile } from '../profiles.ts'
-import { profiles } from '../profiles.ts'
+import { DEFAULT_VERSION, hostProfile } from '../profiles.ts'
 import { KvmSystem } from '../system.ts'
 import { createGuestMemfd, Kvm, memoryAttributes, memoryRegion2 } from '../uapi.ts'
 import type { KvmDebug, KvmHooks, Vm } from '../vm.ts'
@@ -29,6 +30,7 @@ export interface KvmHostOptions {
   readonly bytes?: number
   readonly hooks?: KvmHooks
   readonly debug?: KvmDebug
+  readonly parameters?: Partial<KvmParameters>
 }
 
 export class KvmHost {
@@ -40,11 +42,14 @@ export class KvmHost {
   readonly kvm: number
 
   constructor(options: KvmHostOptions = {}) {
-    const profile = options.profile ?? profiles['riscv-sw-protected']
+    const profile = options.profile ?? hostProfile('riscv', DEFAULT_VERSION)
     this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 64 * 2 ** 20), { poison: true })
     this.process = new Process(this.host, profile.userAddressBits, 65536)
     this.syscalls = new Syscalls(this.process)
-    this.system = new KvmSystem(this.host, profile, options.hooks ?? noVcpus, options.debug)
+    this.system = new KvmSystem(this.host, profile, options.hooks ?? noVcpus, {
+      parameters: { ...defaultParameters, ...options.parameters },
+      debug: options.debug ?? {},
+    })
     this.kvm = this.system.open(this.process)
   }
 
