@@ -2,6 +2,7 @@
 // to its power-off again and again and times it by its trace.
 
 import type { MachineApi, MachineConfig, MachineEvents, StopReason } from '../core/machine/api.ts'
+import { defaultHostChoice } from '../core/machine/host-choice.ts'
 import { MachineView } from '../core/machine/view.ts'
 import { type BatchTimes, batchTimes } from './trace-times.ts'
 
@@ -24,6 +25,7 @@ const config = (kernel: Uint8Array): MachineConfig => ({
   kernel,
   append: '',
   private: true,
+  host: defaultHostChoice,
 })
 
 /** Whoever waits for the machine to stop. */

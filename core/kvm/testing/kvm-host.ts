@@ -30,6 +30,8 @@ export interface KvmHostOptions {
   readonly bytes?: number
   readonly hooks?: KvmHooks
   readonly debug?: KvmDebug
+  /** Fill freed frames, so that a missing zeroing shows; default true. */
+  readonly poison?: boolean
   readonly parameters?: Partial<KvmParameters>
 }
 
@@ -43,7 +45,9 @@ export class KvmHost {
 
   constructor(options: KvmHostOptions = {}) {
     const profile = options.profile ?? hostProfile('riscv', DEFAULT_VERSION)
-    this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 64 * 2 ** 20), { poison: true })
+    this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 64 * 2 ** 20), {
+      poison: options.poison ?? true,
+    })
     this.process = new Process(this.host, profile.userAddressBits, 65536)
     this.syscalls = new Syscalls(this.process)
     this.system = new KvmSystem(this.host, profile, options.hooks ?? noVcpus, {
