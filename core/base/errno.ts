@@ -24,6 +24,7 @@ export const Errno = {
   ENOSPC: 28,
   ESPIPE: 29,
   EROFS: 30,
+  EPIPE: 32,
   ENXIO: 6,
   ENOSYS: 38,
   EOVERFLOW: 75,

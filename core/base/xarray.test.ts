@@ -121,8 +121,11 @@ test('a range over 2^52 indexes takes few slots and a part of it can change', ()
 test('path names the nodes on the way', () => {
   const tree = new XArray<string>()
   tree.set(64 * 3 + 5, 'x')
+  tree.store(64 * 8, 64 * 9, 'y')
+  const slots = (used: Readonly<Record<number, number>>) =>
+    Uint8Array.from({ length: 64 }, (_, i) => used[i] ?? 0)
   expect(tree.path(64 * 3 + 5)).toEqual([
-    { level: 1, slot: 3, value: undefined, node: true },
-    { level: 0, slot: 5, value: 'x', node: false },
+    { level: 1, slot: 3, value: undefined, node: true, slots: slots({ 3: 1, 8: 2 }) },
+    { level: 0, slot: 5, value: 'x', node: false, slots: slots({ 5: 2 }) },
   ])
 })

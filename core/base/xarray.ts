@@ -34,6 +34,8 @@ export interface XArrayStep<T> {
   /** The value, when the way ends here; undefined for a node further down or an empty slot. */
   readonly value: T | undefined
   readonly node: boolean
+  /** The node's 64 slots: 0 empty, 1 a node further down, 2 a value. */
+  readonly slots: Uint8Array
 }
 
 export class XArray<T> {
@@ -230,7 +232,8 @@ export class XArray<T> {
       const slot = slotOf(index, level)
       const entry: T | Node<T> | undefined = node.slots[slot]
       const below = entry instanceof Node
-      steps.push({ level, slot, value: below ? undefined : entry, node: below })
+      const slots = Uint8Array.from(node.slots, (e) => (e === undefined ? 0 : e instanceof Node ? 1 : 2))
+      steps.push({ level, slot, value: below ? undefined : entry, node: below, slots })
       if (!below) break
       node = entry
       level--

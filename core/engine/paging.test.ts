@@ -329,6 +329,30 @@ describe('G stage', () => {
     expect(m.run(load)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
   })
 
+  it('the TLB takes a 2 MiB leaf page by page: a page not touched yet is walked anew once the leaf is a table', () => {
+    const m = bare()
+    const large = RAM + 0x600000
+    const first = large + m.host(DATA)
+    m.setGstageUpper(1, 3, gstageLeaf(pfn(0), RWX))
+    const load = (at: number): number => {
+      m.setX(11, BigInt(at))
+      return m.run('lw a0, 0(a1)\necall')
+    }
+    expect(load(first)).toBe(Exit.VS_ECALL)
+    m.setGstageUpper(1, 3, 0)
+    expect(load(first)).toBe(Exit.VS_ECALL)
+    expect(load(first + 0x1000)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
+    // A table that says the same about that page: RAM's own table of leaves holds its frame at its index.
+    m.setGstageUpper(1, 3, pteTable(pfn((HOST_TABLES + GSTAGE_ROOT_SIZE) / 4096 + 1)))
+    const page = (m.host(DATA) / 4096) % 512
+    m.setGstageEntry(page, gstageLeaf(pfn(page), RWX))
+    m.setGstageEntry(page + 1, 0)
+    expect(load(first)).toBe(Exit.VS_ECALL)
+    expect(load(first + 0x1000)).toBe(Exit.LOAD_GUEST_PAGE_FAULT)
+    m.engine.flushTlb()
+    expect(load(first)).toBe(Exit.VS_ECALL)
+  })
+
   it('2 MiB and 1 GiB leaves translate all their bits', () => {
     const m = bare()
     // Frame 0 is aligned to anything: host memory from its start appears at these addresses.

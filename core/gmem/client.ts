@@ -1,6 +1,9 @@
 // What guest memory asks of the hypervisor that views a file: the one seam between gmem and kvm (or another).
 
 import type { KernelTask } from '../host/kernel-task.ts'
+import type { Process } from '../host/process.ts'
+import type { UserArgument } from '../host/user-argument.ts'
+import type { PageState } from './attributes.ts'
 import type { GmemFile } from './file.ts'
 
 /** Which guest mappings an invalidation is about: of private pages, of shared ones, or both. */
@@ -17,6 +20,10 @@ export interface GmemClient<Binding> {
    */
   invalidateBegin(view: GmemFile<Binding>, start: number, end: number, filter: GmemFilter): KernelTask<number>
   invalidateEnd(view: GmemFile<Binding>, start: number, end: number): KernelTask<void>
+  /** Pages [start, end) have a new state, for which `zapped` guest mappings went. Called before invalidateEnd. */
+  converted(view: GmemFile<Binding>, start: number, end: number, to: PageState, zapped: number): void
+  /** ioctl(2) on the file: the numbers and structures are the hypervisor's. Throws KernelError. */
+  ioctl(view: GmemFile<Binding>, process: Process, number: number, argument: UserArgument): KernelTask<number>
   /** The binding's file is gone: it must not be reached through this binding any more. */
   detach(binding: Binding): void
   /** The view's last reference is gone: runs `teardown` under the locks that guard bindings, then lets go of it. */

@@ -8,7 +8,11 @@ import { Falloc } from '../host/fallocate.ts'
 import { OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
 import { PG } from '../host/folio-table.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
+import type { SharedPolicy } from '../host/mempolicy.ts'
+import type { Process } from '../host/process.ts'
+import type { UserArgument } from '../host/user-argument.ts'
 import type { Vma } from '../host/vma.ts'
+import { isSharedPage } from './attributes.ts'
 import type { GmemClient } from './client.ts'
 import { GmemFlag, type GmemInode } from './inode.ts'
 import { punchHole } from './punch.ts'
@@ -37,6 +41,10 @@ export class GmemFile<Binding> extends OpenFile {
     return this.inode.mappings
   }
 
+  override get sharedPolicy(): SharedPolicy | null {
+    return this.inode.policy
+  }
+
   override mmap(vma: Vma): void {
     if (!(this.inode.flags & GmemFlag.MMAP)) throw new KernelError('ENODEV')
     if (!vma.shared) throw new KernelError('EINVAL')
@@ -47,15 +55,21 @@ export class GmemFile<Binding> extends OpenFile {
     return pfn !== null && this.inode.host.memory.folios.has(pfn, PG.uptodate)
   }
 
-  /** Host fault (kvm_gmem_fault_user_mapping): SIGBUS past the end, or when the pages do not start shared. */
+  /** Host fault (kvm_gmem_fault_user_mapping): SIGBUS past the end, for a private page, and without memory. */
   override *fault(_vma: Vma, index: number): KernelTask<Pfn | number> {
     const inode = this.inode
-    if (index >= inode.pages || !(inode.flags & GmemFlag.INIT_SHARED)) return VM_FAULT_SIGBUS
+    if (index >= inode.pages) return VM_FAULT_SIGBUS
     yield* inode.invalidateLock.readLock()
-    const pfn = inode.folioOrCreate(index)
+    if (inode.store.contended) yield* inode.store.lookup(index)
+    // Under the lock: a conversion to private that waits for it unmaps what is mapped now.
+    const pfn = isSharedPage(inode, index) ? inode.folioOrCreate(index) : -1
     if (pfn >= 0) inode.makeUptodate(pfn as Pfn)
     inode.invalidateLock.readUnlock()
-    return pfn >= 0 && !inode.host.memory.folios.has(pfn as Pfn, PG.hwpoison) ? pfn : VM_FAULT_SIGBUS
+    return pfn >= 0 ? pfn : VM_FAULT_SIGBUS
+  }
+
+  override ioctl(process: Process, number: number, argument: UserArgument): KernelTask<number> {
+    return this.client.ioctl(this, process, number, argument)
   }
 
   override *fallocate(mode: number, offset: number, length: number): KernelTask<void> {
@@ -87,6 +101,7 @@ export class GmemFile<Binding> extends OpenFile {
     if (this.bindings.get(index) !== binding || index >= this.inode.pages) throw new KernelError('EIO')
     const inode = this.inode
     if (inode.host.scheduler.stepping) yield GET_FOLIO
+    if (inode.store.contended) yield* inode.store.lookup(index)
     // The last reference may have gone while others ran: the folio would belong to nobody.
     if (!this.live) throw new KernelError('EFAULT')
     const pfn = inode.folioOrCreate(index)
@@ -97,6 +112,22 @@ export class GmemFile<Binding> extends OpenFile {
     inode.host.buddy.get(pfn as Pfn)
     inode.host.trace('kvm_gmem_get_pfn', inode.row, index, pfn, zeroed ? 1 : 0)
     return pfn as Pfn
+  }
+
+  /**
+   * kvm_gmem_get_pfn where pages are converted in place: the lookup holds the invalidate lock, and no reference
+   * leaves it, so that a conversion counts only those of others. The invalidate sequence keeps the frame valid.
+   */
+  *lookupPfn(index: number, binding: Binding): KernelTask<Pfn> {
+    const { invalidateLock, host } = this.inode
+    yield* invalidateLock.readLock()
+    try {
+      const pfn = yield* this.getPfn(index, binding)
+      host.buddy.put(pfn)
+      return pfn
+    } finally {
+      invalidateLock.readUnlock()
+    }
   }
 
   /** Binds pages [start, end) to `binding`; false when some page of them is bound already. */
@@ -114,6 +145,11 @@ export class GmemFile<Binding> extends OpenFile {
     yield* invalidateLock.writeLock()
     this.bindings.store(start, end, undefined)
     invalidateLock.writeUnlock()
+  }
+
+  /** kvm_gmem_setattr refuses everything. */
+  override chmod(): void {
+    throw new KernelError('EINVAL')
   }
 
   /** kvm_gmem_release: guest mappings go, bindings forget the file, the storage dies with its last view. */

@@ -1,8 +1,10 @@
 // The inode of a guest_memfd file: the physical storage. Folios by page index, zeroed at first touch, never moved.
 //
-// As virt/kvm/guest_memfd.c (v6.18/v7.2): order-0 folios only; the page cache holds one reference; a folio is
-// zeroed when somebody first sees it and `uptodate` records that it was; fallocate alone does not zero.
+// As virt/kvm/guest_memfd.c (v6.18/v7.2): order-0 folios only (large ones are an option of this project); the page
+// cache holds one reference; a folio is zeroed when somebody first sees it and `uptodate` records that it was;
+// fallocate alone does not zero.
 
+import { RangeMap } from '../base/range-map.ts'
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { XArrayStep } from '../base/xarray.ts'
 import { type FileSystem, FileType, type Inode } from '../host/file.ts'
@@ -10,11 +12,19 @@ import { PageType, PG } from '../host/folio-table.ts'
 import type { Host } from '../host/host.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { RwLock } from '../host/locks.ts'
+import type { PageCache } from '../host/memory-failure.ts'
+import { allocByPolicy, SharedPolicy } from '../host/mempolicy.ts'
+import type { Process } from '../host/process.ts'
 import { unmapMappingRange } from '../host/process.ts'
 import { FileKind } from '../host/tables.ts'
 import type { Vma } from '../host/vma.ts'
+import type { PageState, PageStates } from './attributes.ts'
 import type { GmemFile } from './file.ts'
+import { FilemapStore } from './filemap-store.ts'
 import type { FolioStore, StoreKind } from './folio-store.ts'
+import { LARGE_PAGES } from './folio-tree.ts'
+import { isLargeFolio, LargeFolios } from './large-folio.ts'
+import { errorFolio } from './memory-error.ts'
 import { XarrayStore } from './xarray-store.ts'
 
 /** Create flags (GUEST_MEMFD_FLAG_*). */
@@ -37,6 +47,17 @@ export interface GmemOptions {
   readonly largeFolios: boolean
   /** The inode itself says which pages are private, and converts them in place. */
   readonly inPlace: boolean
+  /** How NUMA policies are obeyed; absent: folios come from anywhere. */
+  readonly numa?: GmemNuma
+}
+
+export interface GmemNuma {
+  /** The process whose own policy counts where the file has none. */
+  readonly task: Process
+  /** mbind on a mapping sets the file's policy. */
+  readonly policyOfFile: boolean
+  /** The file's number and the page's index say which node of an interleave has the page; otherwise turns do. */
+  readonly interleaveByInode: boolean
 }
 
 /** Pages handled between two chances for others to run. */
@@ -44,7 +65,7 @@ const BATCH = 1024
 const RESCHED: Step = { at: 'kvm_gmem_allocate/cond_resched', resched: true }
 const TRUNCATE: Step = { at: 'truncate_inode_pages_range/cond_resched', resched: true }
 
-export class GmemInode implements Inode {
+export class GmemInode implements Inode, PageCache {
   readonly host: Host
   readonly number: number
   readonly mode = FileType.regular | 0o600
@@ -61,23 +82,53 @@ export class GmemInode implements Inode {
   readonly mappings = new Set<Vma>()
   readonly views = new Set<GmemFile<unknown>>()
   readonly store: FolioStore
+  readonly #numa: GmemNuma | null
+  /** Made when somebody asks for it. */
+  #policy: SharedPolicy | null = null
+  /** Which pages are private, where the inode itself tracks it; null: a VM's attributes do. */
+  readonly states: PageStates | null
+  /** What makes and splits large folios; null: all are small. */
+  readonly large: LargeFolios | null
 
   constructor(host: Host, size: number, flags: number, options: GmemOptions) {
     const { fileSystem, name, vmRow } = options
     this.host = host
-    this.store = new XarrayStore()
+    this.store = options.store === 'filemap' ? new FilemapStore(host) : new XarrayStore()
     this.number = host.nextInode()
+    this.#numa = options.numa ?? null
     this.size = size
     this.flags = flags
+    this.states = options.inPlace
+      ? new RangeMap<PageState>(size / PAGE_SIZE, this.startsShared ? 'shared' : 'private')
+      : null
+    this.large = options.largeFolios ? new LargeFolios(this) : null
     this.fileSystem = fileSystem
     this.name = name
     this.invalidateLock = new RwLock(host, 'mapping->invalidate_lock')
     this.row = host.memory.tables.allocFile(FileKind.gmem, this.number, flags, vmRow, size)
+    host.pageCaches.add(this)
     host.trace('kvm_gmem_create', this.row, size, flags)
   }
 
   get pages(): number {
     return this.size / PAGE_SIZE
+  }
+
+  /** The file's NUMA policies; null where mappings have their own only. */
+  get policy(): SharedPolicy | null {
+    if (!this.#numa?.policyOfFile) return null
+    this.#policy ??= new SharedPolicy(this.pages)
+    return this.#policy
+  }
+
+  /** A folio's contents are lost. */
+  removeFailed(index: number, pfn: Pfn): KernelTask<void> {
+    return errorFolio(this, index, pfn)
+  }
+
+  /** Created INIT_SHARED. */
+  get startsShared(): boolean {
+    return (this.flags & GmemFlag.INIT_SHARED) !== 0
   }
 
   /** The folio at a page index, or null. */
@@ -99,6 +150,7 @@ export class GmemInode implements Inode {
   folioOrCreate(index: number): number {
     const present = this.store.get(index)
     if (present !== null) return present
+    if (this.large?.tryFill(index)) return this.store.get(index) ?? -1
     const pfn = this.#newFolio(index)
     if (pfn < 0) return pfn
     this.store.add(index, pfn as Pfn)
@@ -107,17 +159,39 @@ export class GmemInode implements Inode {
   }
 
   #newFolio(index: number): number {
-    const pfn = this.host.buddy.tryAlloc(0, PageType.gmem, this.row, index)
-    if (pfn >= 0) this.host.memory.folios.set(pfn as Pfn, PG.unevictable)
+    const { lru, memory } = this.host
+    let pfn = this.takeFrames(0, index)
+    // Direct reclaim begins by draining this CPU's batch, which may be all that still refers to a removed folio.
+    if (pfn < 0 && lru.drain() > 0) pfn = this.takeFrames(0, index)
+    if (pfn >= 0) memory.folios.set(pfn as Pfn, this.store.entryFlags)
     return pfn
+  }
+
+  /** The first of 2^order frames for the file's pages from an index, or -1. */
+  takeFrames(order: number, index: number): number {
+    const { host, row } = this
+    const own = this.#policy?.get(index) ?? null
+    const policy = own ?? this.#numa?.task.policy
+    if (!policy || !this.#numa) return host.buddy.tryAlloc(order, PageType.gmem, row, index)
+    const interleave = own && this.#numa.interleaveByInode ? this.number + index : null
+    return allocByPolicy(host, this.#numa.task, policy, interleave, order, {
+      type: PageType.gmem,
+      owner: row,
+      index,
+    })
   }
 
   /** Zeroes a folio that nobody has seen yet. Returns true when it did. */
   makeUptodate(pfn: Pfn): boolean {
     const { folios } = this.host.memory
     if (folios.has(pfn, PG.uptodate)) return false
-    this.host.memory.zeroFrame(pfn)
-    folios.set(pfn, PG.uptodate)
+    if (this.large && isLargeFolio(folios, pfn)) this.large.makeUptodate(pfn)
+    else {
+      this.host.memory.zeroFrame(pfn)
+      folios.set(pfn, PG.uptodate)
+      // It may be the last page that its 2 MiB lacked.
+      this.large?.merge(folios.index[pfn], folios.index[pfn] + 1)
+    }
     return true
   }
 
@@ -132,8 +206,9 @@ export class GmemInode implements Inode {
     let made = 0
     let at = start
     while (at < end) {
-      const to = Math.min(end, at + BATCH)
-      at = this.store.fill(at, to, make)
+      const to = Math.min(end, this.large ? at - (at % LARGE_PAGES) + LARGE_PAGES : at + BATCH)
+      if (to - at === LARGE_PAGES && this.large?.tryFill(at)) at = to
+      else at = this.store.fill(at, to, make)
       if (at < to) break
       if (at < end) yield RESCHED
     }
@@ -157,6 +232,8 @@ export class GmemInode implements Inode {
       at = this.store.first(at, end)
       if (at < 0) break
       const to = Math.min(end, at + BATCH)
+      if (this.store.contended) yield* this.store.settle(at, to)
+      this.large?.release(at, to)
       this.store.remove(at, to, drop)
       at = to
       if (at >= end) break
@@ -170,5 +247,6 @@ export class GmemInode implements Inode {
   *evict(): KernelTask<void> {
     yield* this.truncateRange(0, this.pages)
     this.host.memory.tables.freeFile(this.row)
+    this.host.pageCaches.delete(this)
   }
 }

@@ -1,21 +1,17 @@
 // Punching a hole (kvm_gmem_punch_hole): guest mappings go first, then host mappings, then the folios.
 
 import type { KernelTask, Step } from '../host/kernel-task.ts'
-import type { GmemFilter } from './client.ts'
-import { GmemFlag, type GmemInode } from './inode.ts'
+import { guestMappings } from './attributes.ts'
+import type { GmemInode } from './inode.ts'
 
 const BEGIN: Step = { at: 'kvm_gmem_punch_hole/invalidate_begin' }
 const TRUNCATE: Step = { at: 'kvm_gmem_punch_hole/truncate_inode_pages_range' }
 const END: Step = { at: 'kvm_gmem_punch_hole/invalidate_end' }
 
-/** Which guest mappings the pages of an inode can have: it holds shared pages or private ones. */
-const filterOf = (inode: GmemInode): GmemFilter =>
-  inode.flags & GmemFlag.INIT_SHARED ? { private: false, shared: true } : { private: true, shared: false }
-
 /** Frees pages [from, end); what lies past the end of the file is no error. */
 export function* punchHole(inode: GmemInode, from: number, end: number): KernelTask<void> {
   const { scheduler } = inode.host
-  const filter = filterOf(inode)
+  const filter = guestMappings(inode)
   const start = Math.min(from, inode.pages)
   const last = Math.min(end, inode.pages)
   yield* inode.invalidateLock.writeLock()

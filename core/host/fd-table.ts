@@ -10,13 +10,13 @@ interface Slot {
 
 export class FdTable {
   readonly #slots: (Slot | undefined)[] = []
-  readonly #limit: number
+  /** Numbers it may give out (RLIMIT_NOFILE). */
+  readonly limit: number
   /** No free number is below this. */
   #lowest = 0
 
-  /** `limit`: RLIMIT_NOFILE. */
   constructor(limit = 1024) {
-    this.#limit = limit
+    this.limit = limit
   }
 
   /** Gives the file the lowest free number; the table takes over the caller's reference. */
@@ -26,13 +26,23 @@ export class FdTable {
     return fd
   }
 
-  /** The number `install` would give now. Throws EMFILE. */
-  reserve(): number {
+  /** The number `install` would give now. Throws EMFILE, also when there are fewer than `count` left. */
+  reserve(count = 1): number {
     let fd = this.#lowest
     while (this.#slots[fd]) fd++
     this.#lowest = fd
-    if (fd >= this.#limit) throw new KernelError('EMFILE')
+    let last = fd
+    for (let more = count - 1; more > 0; more--)
+      do last++
+      while (this.#slots[last])
+    if (last >= this.limit) throw new KernelError('EMFILE')
     return fd
+  }
+
+  /** Takes over what another table has open, descriptors shared (dup_fd). */
+  copyFrom(other: FdTable): void {
+    for (const fd of other.open())
+      this.#slots[fd] = { file: other.getRaw(fd).get(), closeOnExec: other.closeOnExec(fd) }
   }
 
   /** fget: any open file except one opened O_PATH; null otherwise. */

@@ -5,6 +5,7 @@
 import { KernelError } from '../base/errno.ts'
 import type { Pfn } from '../base/units.ts'
 import type { KernelTask } from './kernel-task.ts'
+import type { SharedPolicy } from './mempolicy.ts'
 import type { Process } from './process.ts'
 import type { UserArgument } from './user-argument.ts'
 import type { Vma } from './vma.ts'
@@ -29,9 +30,14 @@ export const OpenFlag = {
   NONBLOCK: 0o4000,
   DIRECT: 0o40000,
   LARGEFILE: 0o100000,
+  DIRECTORY: 0o200000,
+  NOATIME: 0o1000000,
   CLOEXEC: 0o2000000,
   PATH: 0o10000000,
 } as const
+
+/** Status flags of a file opened by name: on a 64-bit kernel every one is large. */
+export const openedWith = (flags: number): number => (flags & ~OpenFlag.CLOEXEC) | OpenFlag.LARGEFILE
 
 /** What fstat, fstatfs and the descriptor's link in procfs tell. */
 export interface Inode {
@@ -41,6 +47,8 @@ export interface Inode {
   readonly links: number
   /** Bytes. */
   readonly size: number
+  /** Blocks of 512 bytes; absent: none. */
+  readonly blocks?: number
   /** Name of the descriptor's link in procfs. */
   readonly name: string
   readonly fileSystem: FileSystem
@@ -63,6 +71,9 @@ export const anonInodeFs: FileSystem = {
   nameLength: 255,
   noExec: true,
 }
+
+/** Number of the one inode that anonymous files without one of their own share (anon_inode_inode). */
+export const ANON_INODE = 0
 
 /** A page fault on a file mapping found no page: SIGBUS. */
 export const VM_FAULT_SIGBUS = -1
@@ -94,7 +105,23 @@ export abstract class OpenFile {
   }
 
   get writable(): boolean {
-    return (this.flags & OpenFlag.ACCMODE) !== OpenFlag.RDONLY
+    const mode = this.flags & OpenFlag.ACCMODE
+    return mode === OpenFlag.WRONLY || mode === OpenFlag.RDWR
+  }
+
+  /** pread and pwrite work on it (FMODE_PREAD); anonymous files are not opened by a name, and cannot. */
+  get positioned(): boolean {
+    return false
+  }
+
+  /** O_DIRECT may be set (FMODE_CAN_ODIRECT). */
+  get directIo(): boolean {
+    return false
+  }
+
+  /** The kernel does not touch its pages on anybody's behalf (vma_is_secretmem). */
+  get secret(): boolean {
+    return false
   }
 
   /** get_file: one more descriptor or mapping. */
@@ -148,31 +175,65 @@ export abstract class OpenFile {
     return null
   }
 
+  /** NUMA policies of the file's pages, which mbind sets through any mapping; null: mappings have their own only. */
+  get sharedPolicy(): SharedPolicy | null {
+    return null
+  }
+
   /** fallocate after the VFS's own checks; offset and length in bytes. */
   // biome-ignore lint/correctness/useYield: the default refuses at once
   *fallocate(_mode: number, _offset: number, _length: number): KernelTask<void> {
     throw new KernelError('EOPNOTSUPP')
   }
 
-  /** setattr (ftruncate, fchmod): 0, or a KernelError. */
+  /** ftruncate of a regular file opened for writing; bytes. */
   // biome-ignore lint/correctness/useYield: the default refuses at once
-  *setattr(): KernelTask<number> {
+  *truncate(_length: number): KernelTask<void> {
     throw new KernelError('EINVAL')
   }
 
-  /** read(2), write(2): bytes moved. */
-  read(_length: number): number {
+  /** fchmod; the permission bits. The inode that anonymous files share refuses (anon_inode_setattr). */
+  chmod(_mode: number): void {
+    throw new KernelError('EOPNOTSUPP')
+  }
+
+  /** read(2) and pread(2): bytes moved. `offset` null: from the file's position. */
+  read(_length: number, _offset: number | null): number {
     throw new KernelError('EINVAL')
   }
 
-  write(_length: number): number {
+  /** write(2) and pwrite(2) of zeroes. */
+  write(_length: number, _offset: number | null): number {
     throw new KernelError('EINVAL')
+  }
+
+  /** lseek(2), with a whence there is: the position. A file without positions: ESPIPE. */
+  lseek(_offset: number, _whence: number): number {
+    throw new KernelError('ESPIPE')
+  }
+
+  /** fsync(2). */
+  sync(): void {
+    throw new KernelError('EINVAL')
+  }
+
+  /** The seals of fcntl(2), where the file has any; null: it has not. */
+  get seals(): number | null {
+    return null
   }
 }
 
-/** A file opened O_PATH: a place in the tree, not an open file. fget does not find it. */
+/** A file opened O_PATH: a place in the tree, not an open file. fget does not find it; it can be opened again. */
 export class PathFile extends OpenFile {
-  constructor(inode: Inode) {
-    super(inode, OpenFlag.PATH)
+  readonly #place: OpenFile
+
+  /** `place`: an open file that is, or was, there. */
+  constructor(place: OpenFile) {
+    super(place.inode, OpenFlag.PATH)
+    this.#place = place
+  }
+
+  override reopen(flags: number): OpenFile {
+    return this.#place.reopen(flags)
   }
 }

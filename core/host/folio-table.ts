@@ -16,6 +16,10 @@ export const PG = {
   hwpoison: 1 << 5,
   unevictable: 1 << 6,
   mlocked: 1 << 7,
+  /** Anonymous memory that one page table entry alone refers to (PG_anon_exclusive): written without a copy. */
+  anonExclusive: 1 << 8,
+  /** First frame of a large folio: it and the 511 after it are one, aligned to its size, with consecutive indexes. */
+  head: 1 << 9,
 } as const
 
 /** Page type: the one owner of a frame (invariant F1), in bits 31..24 of the flags. */
@@ -32,6 +36,8 @@ export const PageType = {
   /** Stage-2 page table: owner = VM row. */
   pgtable: 5,
   kernel: 6,
+  /** Out of use for ever: a memory error was reported in it. */
+  hwpoison: 7,
 } as const
 
 const TYPE_SHIFT = 24

@@ -3,9 +3,14 @@
 import { traceEventNumber } from '../trace/events.ts'
 import type { TraceRing } from '../trace/ring.ts'
 import { BuddyAllocator } from './buddy.ts'
+import { FolioLocks } from './folio-lock.ts'
 import type { HostMemory } from './host-memory.ts'
 import { Lockdep } from './lockdep.ts'
 import type { LockContext } from './locks.ts'
+import { Lru } from './lru.ts'
+import type { PageCache } from './memory-failure.ts'
+import type { Pipe } from './pipe.ts'
+import type { Process } from './process.ts'
 import { Scheduler } from './scheduler.ts'
 
 export interface HostOptions {
@@ -13,6 +18,8 @@ export interface HostOptions {
   readonly poison?: boolean
   /** Microseconds since the machine's epoch, for trace records. */
   readonly clock?: () => number
+  /** NUMA nodes, each with half of the memory; default 1. */
+  readonly nodes?: 1 | 2
 }
 
 export class Host implements LockContext {
@@ -20,6 +27,14 @@ export class Host implements LockContext {
   readonly buddy: BuddyAllocator
   readonly lockdep = new Lockdep()
   readonly scheduler = new Scheduler()
+  /** Every process that has not exited. */
+  readonly processes = new Set<Process>()
+  /** Every file that holds folios. */
+  readonly pageCaches = new Set<PageCache>()
+  /** Every pipe with an open end. */
+  readonly pipes = new Set<Pipe>()
+  readonly lru: Lru
+  readonly folioLocks: FolioLocks
   readonly #ring: TraceRing
   readonly #clock: () => number
   readonly #numbers = new Map<string, number>()
@@ -28,7 +43,9 @@ export class Host implements LockContext {
 
   constructor(memory: HostMemory, options: HostOptions = {}) {
     this.memory = memory
-    this.buddy = new BuddyAllocator(memory, options.poison ?? false)
+    this.buddy = new BuddyAllocator(memory, options.poison ?? false, options.nodes ?? 1)
+    this.lru = new Lru(memory.folios, this.buddy, this.scheduler)
+    this.folioLocks = new FolioLocks(memory.folios)
     this.#ring = memory.traceRing(0)
     const epoch = Date.now()
     this.#clock = options.clock ?? (() => (Date.now() - epoch) * 1000)

@@ -4,7 +4,9 @@ import { KernelError } from '../base/errno.ts'
 import { isPageAligned, U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { fallocateFile } from './fallocate.ts'
+import type { OpenFile } from './file.ts'
 import type { KernelTask } from './kernel-task.ts'
+import { injectErrors } from './memory-failure.ts'
 import type { Process } from './process.ts'
 import { fileIndexAt, Prot, type Vma } from './vma.ts'
 
@@ -31,6 +33,9 @@ export const Advice = {
   POPULATE_READ: 22,
   POPULATE_WRITE: 23,
   DONTNEED_LOCKED: 24,
+  COLLAPSE: 25,
+  /** A memory error is said to have happened in the pages; for testing. */
+  HWPOISON: 100,
 } as const
 
 const KNOWN = new Set<number>(Object.values(Advice))
@@ -47,6 +52,12 @@ export function* madvise(
   if (start / PAGE_SIZE + pages >= U64_PAGES) throw new KernelError('EINVAL')
   const end = start + pages * PAGE_SIZE
   if (end === start) return 0
+  if (advice === Advice.HWPOISON) {
+    yield* injectErrors(process, start, end)
+    return 0
+  }
+  const onFork = forkAdvice.get(advice)
+  if (onFork) return yield* adviseFork(process, start, end, onFork)
   if (advice === Advice.POPULATE_READ || advice === Advice.POPULATE_WRITE) {
     yield* populate(process, start, end, advice === Advice.POPULATE_WRITE)
     return 0
@@ -81,12 +92,12 @@ function* advise(process: Process, vma: Vma, start: number, end: number, advice:
       if (vma.locked && advice === Advice.DONTNEED) throw new KernelError('EINVAL')
       yield* process.zap(start, end)
       return
+    case Advice.COLLAPSE:
+      // Processes have no huge pages here, as where the mapping has no room for one.
+      throw new KernelError('EINVAL')
     case Advice.FREE:
-      if (vma.file) throw new KernelError('EINVAL')
-      yield* process.zap(start, end)
-      return
-    case Advice.WIPEONFORK:
-      if (vma.file || vma.shared) throw new KernelError('EINVAL')
+      // The pages stay until memory is short, and a write keeps them: nobody can rely on more.
+      if (vma.file || vma.locked) throw new KernelError('EINVAL')
       return
     case Advice.COLD:
     case Advice.PAGEOUT:
@@ -108,14 +119,49 @@ function* advise(process: Process, vma: Vma, start: number, end: number, advice:
   }
 }
 
+const forkAdvice = new Map<number, Vma['onFork']>([
+  [Advice.DONTFORK, 'omit'],
+  [Advice.DOFORK, 'copy'],
+  [Advice.WIPEONFORK, 'wipe'],
+  [Advice.KEEPONFORK, 'copy'],
+])
+
+/** What becomes of the mappings of a range in a child: a property of theirs, changed under mmap_lock for writing. */
+function* adviseFork(
+  process: Process,
+  start: number,
+  end: number,
+  onFork: Vma['onFork'],
+): KernelTask<number> {
+  const files: OpenFile[] = []
+  yield* process.mmapLock.writeLock()
+  try {
+    let at = start
+    let hole = false
+    for (const vma of process.vmas.within(start, end)) {
+      if (vma.start > at) hole = true
+      if (onFork === 'wipe' && (vma.file || vma.shared)) throw new KernelError('EINVAL')
+      const from = Math.max(start, vma.start)
+      at = Math.min(end, vma.end)
+      files.push(...process.vmas.change(from, at, { onFork }))
+    }
+    if (hole || at < end) throw new KernelError('ENOMEM')
+  } finally {
+    process.mmapLock.writeUnlock()
+    for (const file of files) yield* file.put()
+  }
+  return 0
+}
+
 /** FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. */
 const REMOVE_MODE = 3
 
+/** madvise_populate: EINVAL where the mapping forbids the access, EFAULT where the access would raise a signal. */
 function* populate(process: Process, start: number, end: number, write: boolean): KernelTask<void> {
   for (let at = start; at < end; at += PAGE_SIZE) {
     const vma = process.vmas.find(at)
     if (!vma) throw new KernelError('ENOMEM')
-    if (write ? !(vma.prot & Prot.WRITE) : vma.prot === 0) throw new KernelError('EINVAL')
+    if (!(vma.prot & (write ? Prot.WRITE : Prot.READ)) || vma.file?.secret) throw new KernelError('EINVAL')
     const result = yield* process.access(at, write)
     if (typeof result !== 'number') throw new KernelError('EFAULT')
   }

@@ -3,8 +3,9 @@
 import { KernelError } from '../base/errno.ts'
 import { asUnsigned, isPageAligned, S64_PAGES, U64_PAGES } from '../base/u64.ts'
 import { type Hva, hva, PAGE_SIZE } from '../base/units.ts'
-import type { OpenFile } from './file.ts'
+import { FileType, type OpenFile } from './file.ts'
 import type { KernelTask } from './kernel-task.ts'
+import { Memfd } from './memfd.ts'
 import type { Process } from './process.ts'
 import { fileIndexAt, Prot, type Vma } from './vma.ts'
 
@@ -47,9 +48,11 @@ const LEGACY_MAP_MASK =
 
 /** Accepted and without meaning (asm-generic/mman-common.h). */
 const PROT_SEM = 8
+const PROT_GROWSDOWN = 0x0100_0000
+const PROT_GROWSUP = 0x0200_0000
 const MMAP_BOTTOM = 0x10000
-/** Kept free below the address limit for a stack, as mmap_base leaves it. */
-const STACK_GAP = 128 * 2 ** 20
+/** Kept free below the address limit: a stack, and half of what mmap_base may be moved by. */
+const STACK_GAP = 2 ** 39
 
 const pagesUp = (length: number): number => Math.ceil(length / PAGE_SIZE)
 
@@ -87,8 +90,8 @@ function* mapFile(
   const pages = pagesUp(request.length)
   if (pages >= U64_PAGES) throw new KernelError('ENOMEM')
   const fileIndex = offset / PAGE_SIZE
-  if (fileIndex + pages > U64_PAGES) throw new KernelError('EOVERFLOW')
   let start: number
+  let backing = file
   yield* process.mmapLock.writeLock()
   try {
     start = process.vmas.findHole(pages * PAGE_SIZE, MMAP_BOTTOM, process.addressLimit - STACK_GAP)
@@ -97,6 +100,8 @@ function* mapFile(
     if (file) checkFile(file, request, type, fileIndex, pages)
     else if (type !== MapFlag.SHARED && type !== MapFlag.PRIVATE) throw new KernelError('EINVAL')
     const shared = type !== MapFlag.PRIVATE
+    // Shared memory without a file has one of its own, which children map too (shmem_zero_setup).
+    if (shared) backing ??= Memfd.create(process, 'dev/zero', pages * PAGE_SIZE)
     const vma: Vma = {
       process,
       start,
@@ -104,15 +109,19 @@ function* mapFile(
       prot: request.prot & (Prot.READ | Prot.WRITE | Prot.EXEC),
       mayProt: mayProt(file, shared),
       shared,
-      file,
+      file: backing,
       fileIndex: file ? fileIndex : 0,
-      locked: (request.flags & MapFlag.LOCKED) !== 0,
+      locked: (request.flags & MapFlag.LOCKED) !== 0 || (file?.secret ?? false),
+      onFork: 'copy',
+      policy: null,
     }
     file?.mmap(vma)
     process.vmas.insert(vma)
   } finally {
     process.mmapLock.writeUnlock()
   }
+  // The mapping has taken its reference.
+  if (backing && !file) yield* backing.put()
   const populate =
     (request.flags & (MapFlag.POPULATE | MapFlag.NONBLOCK)) === MapFlag.POPULATE ||
     request.flags & MapFlag.LOCKED
@@ -128,7 +137,9 @@ const checkFile = (
   fileIndex: number,
   pages: number,
 ): void => {
-  if (fileIndex > S64_PAGES - 1 - pages) throw new KernelError('EOVERFLOW')
+  // file_mmap_ok: what is no regular file has no largest size.
+  const limit = file.type === FileType.regular ? S64_PAGES : U64_PAGES
+  if (fileIndex > limit - 1 - pages) throw new KernelError('EOVERFLOW')
   switch (type) {
     case MapFlag.SHARED:
     case MapFlag.SHARED_VALIDATE:
@@ -158,9 +169,7 @@ const mayProt = (file: OpenFile | null, shared: boolean): number => {
 function* populateRange(process: Process, start: number, end: number): KernelTask<void> {
   for (let at = start; at < end; at += PAGE_SIZE) {
     const vma = process.vmas.find(at)
-    if (!vma || vma.prot === 0) return
-    const result = yield* process.access(at, (vma.prot & Prot.WRITE) !== 0)
-    if (typeof result !== 'number') return
+    if (!vma || !(yield* populatePage(process, vma, at))) return
   }
 }
 
@@ -172,6 +181,7 @@ export function* munmap(process: Process, start: number, length: number): Kernel
   const { removed, files } = process.vmas.remove(start, end)
   try {
     for (const vma of removed) yield* process.zap(vma.start, vma.end)
+    process.vmas.unlink(removed)
   } finally {
     process.mmapLock.writeUnlock()
   }
@@ -181,26 +191,25 @@ export function* munmap(process: Process, start: number, length: number): Kernel
 
 /** mprotect(2): EINVAL, ENOMEM (a hole), EACCES (more than the mapping may have). */
 export function* mprotect(process: Process, start: number, length: number, prot: number): KernelTask<number> {
-  if (!isPageAligned(start)) throw new KernelError('EINVAL')
+  const grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP)
+  if (grows === (PROT_GROWSDOWN | PROT_GROWSUP) || !isPageAligned(start)) throw new KernelError('EINVAL')
   if (length === 0) return 0
   const end = start + pagesUp(length) * PAGE_SIZE
   if (end / PAGE_SIZE >= U64_PAGES) throw new KernelError('ENOMEM')
-  if (prot & ~(Prot.READ | Prot.WRITE | Prot.EXEC | PROT_SEM)) throw new KernelError('EINVAL')
+  if (prot & ~(grows | Prot.READ | Prot.WRITE | Prot.EXEC | PROT_SEM)) throw new KernelError('EINVAL')
+  const wanted = prot & (Prot.READ | Prot.WRITE | Prot.EXEC)
   yield* process.mmapLock.writeLock()
   const files: OpenFile[] = []
   try {
+    // No mapping here grows.
+    if (grows && growable(process.vmas.within(start, end)[0], grows, start)) throw new KernelError('EINVAL')
     for (let at = start; at < end; ) {
       const vma = process.vmas.find(at)
       if (!vma) throw new KernelError('ENOMEM')
-      if (prot & ~vma.mayProt) throw new KernelError('EACCES')
+      if (wanted & ~vma.mayProt) throw new KernelError('EACCES')
       const to = Math.min(end, vma.end)
-      const cut = process.vmas.remove(at, to)
-      files.push(...cut.files)
-      for (const part of cut.removed) process.vmas.insert({ ...part, prot: prot & ~PROT_SEM })
-      // An entry without any access is dropped: the next access faults and finds the mapping's protection.
-      yield* process.notify(at, to, () =>
-        prot === 0 ? process.zapNow(at, to) : process.writeProtectNow(at, to),
-      )
+      files.push(...process.vmas.change(at, to, { prot: wanted }))
+      yield* process.notify(at, to, () => process.protectNow(at, to, wanted !== 0))
       at = to
     }
   } finally {
@@ -209,6 +218,10 @@ export function* mprotect(process: Process, start: number, length: number, prot:
   }
   return 0
 }
+
+/** Whether the mapping is where PROT_GROWSDOWN or PROT_GROWSUP look for one that grows. */
+const growable = (vma: Vma | undefined, grows: number, start: number): boolean =>
+  vma !== undefined && (grows === PROT_GROWSDOWN || vma.start <= start)
 
 /** mincore(2): a flag per page. ENOMEM when a page is not mapped. */
 export function* mincore(process: Process, start: number, length: number): KernelTask<boolean[]> {
@@ -228,13 +241,36 @@ export function* mincore(process: Process, start: number, length: number): Kerne
   return resident
 }
 
-/** mlock(2) of a range: faults it in; ENOMEM when a page is missing or cannot be had. */
+/** mlock(2): marks the mappings, then faults their pages in. ENOMEM: a hole, or a page that cannot be had. */
 export function* mlock(process: Process, start: number, length: number): KernelTask<number> {
-  for (let at = start; at < start + length; at += PAGE_SIZE) {
+  const first = Math.floor(start / PAGE_SIZE) * PAGE_SIZE
+  const end = first + pagesUp(length + (start - first)) * PAGE_SIZE
+  if (end / PAGE_SIZE >= U64_PAGES) throw new KernelError('EINVAL')
+  const files: OpenFile[] = []
+  yield* process.mmapLock.writeLock()
+  try {
+    for (let at = first; at < end; ) {
+      const vma = process.vmas.find(at)
+      // What comes before the hole stays locked.
+      if (!vma) throw new KernelError('ENOMEM')
+      const to = Math.min(end, vma.end)
+      if (!vma.locked) files.push(...process.vmas.change(at, to, { locked: true }))
+      at = to
+    }
+  } finally {
+    process.mmapLock.writeUnlock()
+    for (const file of files) yield* file.put()
+  }
+  for (let at = first; at < end; at += PAGE_SIZE) {
     const vma = process.vmas.find(at)
-    if (!vma) throw new KernelError('ENOMEM')
-    const result = yield* process.access(at, (vma.prot & Prot.WRITE) !== 0)
-    if (typeof result !== 'number') throw new KernelError('ENOMEM')
+    if (!vma || !(yield* populatePage(process, vma, at))) throw new KernelError('ENOMEM')
   }
   return 0
+}
+
+/** populate_vma_page_range for one page; false: it cannot be had. */
+function* populatePage(process: Process, vma: Vma, at: number): KernelTask<boolean> {
+  if (vma.prot === 0 || vma.file?.secret) return false
+  const write = !vma.shared && (vma.prot & Prot.WRITE) !== 0
+  return typeof (yield* process.access(at, write)) === 'number'
 }

@@ -5,7 +5,7 @@ import { PageType } from './folio-table.ts'
 import { Host } from './host.ts'
 import { HostMemory } from './host-memory.ts'
 import type { MmuNotifier } from './mmu-notifier.ts'
-import { Process } from './process.ts'
+import { Process, unmapMappingRange } from './process.ts'
 import { Syscalls } from './syscalls.ts'
 
 const PAGE = 4096
@@ -142,4 +142,21 @@ test('madvise looks the mapping up under mmap_lock: one that went away meanwhile
   run(syscalls.munmap(at, PAGE))
   host.scheduler.pump()
   expect(advice.value).toBe(-Errno.ENOMEM)
+})
+
+test('a file finds a mapping that is being unmapped until its pages are gone', () => {
+  const { host, process, syscalls, run } = setUp()
+  const fd = syscalls.memfd('shared', 2 * PAGE)
+  const at = run(syscalls.mmap(2 * PAGE, 3, 1, fd, 0))
+  run(syscalls.store(hva(at), Uint8Array.of(1)))
+  const { mappings } = process.fds.get(fd)
+  if (!mappings) throw new Error('a memfd has mappings')
+  const unmap = host.scheduler.spawn('munmap', syscalls.munmap(at, PAGE))
+  // Its pages go after the step at which it stands once the mapping is cut out.
+  while (process.vmas.find(at)) host.scheduler.step(unmap)
+  expect([unmap.done, process.mappedFrame(at) !== null]).toEqual([false, true])
+  run(unmapMappingRange(mappings, 0, 1))
+  expect(process.mappedFrame(at)).toBeNull()
+  host.scheduler.pump()
+  expect([unmap.value, mappings.size]).toEqual([0, 1])
 })

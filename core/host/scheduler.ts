@@ -15,9 +15,14 @@ export type SchedulerMode =
   /** A seeded choice of the next task at every yield. */
   | { readonly kind: 'shuffle'; readonly seed: number }
 
+/** CPUs of the emulated host's kernel: what is kept per CPU is kept this often. */
+export const CPUS = 2
+
 /** A task under way. */
 export class TaskHandle<T = unknown> implements LockHolder {
   readonly name: string
+  /** The CPU it runs on, for life. */
+  readonly cpu: number
   readonly held: LockClass[] = []
   readonly task: KernelTask<T>
   /** The step it stands at. */
@@ -26,10 +31,13 @@ export class TaskHandle<T = unknown> implements LockHolder {
   failed = false
   error: unknown = undefined
   value: T | undefined = undefined
+  /** A signal waits for the thread whose system call this is: what may be interrupted gives up with EINTR. */
+  signalPending = false
   #settle: (() => void) | null = null
 
-  constructor(name: string, task: KernelTask<T>) {
+  constructor(name: string, task: KernelTask<T>, cpu = 0) {
     this.name = name
+    this.cpu = cpu
     this.task = task
   }
 
@@ -107,6 +115,7 @@ export class Scheduler {
   #random = seededRandom(0)
   #nextStepAt = 0
   #turn = 0
+  #spawned = 0
   /** Counts every time a task was run: who pumps can tell work from waiting. */
   progress = 0
   /** Called with every step a task stops at in slow mode (the page's timeline of steps). */
@@ -114,6 +123,11 @@ export class Scheduler {
 
   /** Called when a spawned task failed and nobody has asked for its result. */
   onFailure: ((task: TaskHandle) => void) | null = null
+
+  /** A signal waits for the running task (signal_pending(current)). */
+  get signalPending(): boolean {
+    return this.current.signalPending
+  }
 
   get mode(): SchedulerMode {
     return this.#mode
@@ -139,8 +153,9 @@ export class Scheduler {
     return this.#tasks.some((task) => task.gaveWay)
   }
 
-  spawn<T>(name: string, task: KernelTask<T>): TaskHandle<T> {
-    const handle = new TaskHandle(name, task)
+  /** Tasks go to the CPUs in turn; `runSync` runs on CPU 0. */
+  spawn<T>(name: string, task: KernelTask<T>, cpu = this.#spawned++ % CPUS): TaskHandle<T> {
+    const handle = new TaskHandle(name, task, cpu)
     this.#tasks.push(handle as TaskHandle)
     return handle
   }
@@ -265,6 +280,14 @@ export class Scheduler {
   step(task: TaskHandle): void {
     this.#step(task)
     this.#sweep()
+  }
+
+  /** Steps a task until it stands at `at`. Throws when it ends before. */
+  stepTo(task: TaskHandle, at: string): void {
+    while (task.step?.at !== at) {
+      if (task.done) throw new Error(`${task.name} ended without coming to ${at}`)
+      this.step(task)
+    }
   }
 
   #step(task: TaskHandle): void {

@@ -4,12 +4,18 @@ import { Errno, KernelError } from '../base/errno.ts'
 import { asUnsigned } from '../base/u64.ts'
 import type { Hva } from '../base/units.ts'
 import { fallocateFile } from './fallocate.ts'
+import { fcntl } from './fcntl.ts'
 import { type OpenFile, OpenFlag, PathFile } from './file.ts'
+import { checkRange, positioned, readable, truncateFile, Whence, writable } from './file-calls.ts'
+import { exitProcess, fork } from './fork.ts'
 import type { KernelTask } from './kernel-task.ts'
 import { madvise } from './madvise.ts'
 import { Memfd } from './memfd.ts'
+import { getMempolicy, type MbindRequest, type MempolicyAnswer, mbind, setMempolicy } from './mempolicy.ts'
 import { MapFlag, mincore, mlock, mmap, mprotect, munmap } from './mmap.ts'
+import { pipe2, vmsplice } from './pipe.ts'
 import type { Access, Process } from './process.ts'
+import { SecretMem } from './secretmem.ts'
 import { openSpecial, type SpecialKind } from './special-files.ts'
 import type { UserArgument } from './user-argument.ts'
 import { Prot } from './vma.ts'
@@ -30,13 +36,6 @@ export interface StatFs {
   readonly blocks: number
   readonly nameLength: number
 }
-
-/** Commands of fcntl(2) that every file answers. */
-const Fcntl = { GETFD: 1, SETFD: 2, GETFL: 3, SETFL: 4 } as const
-/** Commands that work on a file opened O_PATH. */
-const PATH_COMMANDS = new Set<number>([Fcntl.GETFD, Fcntl.SETFD, Fcntl.GETFL])
-/** Flags that F_SETFL changes. */
-const SETFL_MASK = OpenFlag.APPEND | OpenFlag.NONBLOCK
 
 export class Syscalls {
   readonly process: Process
@@ -110,13 +109,13 @@ export class Syscalls {
     })
   }
 
-  /** open(2) of /proc/self/fd/N: ENOENT when not open; O_PATH always works. */
+  /** open(2) of /proc/self/fd/N: ENOENT when not open; O_PATH always works. `flags`: OpenFlag bits. */
   reopen(fd: number, flags: number): number {
     return attempt(() => {
       const { fds } = this.process
       const file = inProcfs(() => fds.getRaw(fd))
       fds.reserve()
-      const opened = flags & OpenFlag.PATH ? new PathFile(file.inode) : file.reopen(flags)
+      const opened = flags & OpenFlag.PATH ? new PathFile(file) : file.reopen(flags)
       return fds.install(opened, (flags & OpenFlag.CLOEXEC) !== 0)
     })
   }
@@ -126,7 +125,7 @@ export class Syscalls {
       const { inode } = this.process.fds.getRaw(fd)
       return {
         size: inode.size,
-        blocks: 0,
+        blocks: inode.blocks ?? 0,
         blockSize: 4096,
         mode: inode.mode,
         links: inode.links,
@@ -152,94 +151,81 @@ export class Syscalls {
     return attempt(() => inProcfs(() => this.process.fds.getRaw(fd)).inode.name)
   }
 
+  /** Length s64 in bytes. */
   *ftruncate(fd: number, length: number): KernelTask<number> {
     if (length < 0) return -Errno.EINVAL
-    return yield* this.#setattr(fd)
+    return yield* this.#onFile(fd, (file) => truncateFile(file, length))
   }
 
-  fchmod(fd: number, _mode: number): KernelTask<number> {
-    return this.#setattr(fd)
-  }
-
-  #setattr(fd: number): KernelTask<number> {
-    return this.#onFile(fd, (file) => file.setattr())
+  fchmod(fd: number, mode: number): number {
+    return attempt(() => {
+      this.process.fds.get(fd).chmod(mode & 0o7777)
+      return 0
+    })
   }
 
   read(fd: number, length: number): number {
-    return attempt(() => {
-      const file = this.process.fds.get(fd)
-      if (!file.readable) throw new KernelError('EBADF')
-      return file.read(length)
-    })
+    return attempt(() => readable(this.process.fds.get(fd)).read(length, null))
   }
 
+  /** Of zeroes. */
   write(fd: number, length: number): number {
+    return attempt(() => writable(this.process.fds.get(fd)).write(length, null))
+  }
+
+  /** Offset s64. */
+  pread(fd: number, length: number, offset: number): number {
+    return attempt(() =>
+      checkRange(readable(positioned(this.process.fds, fd, offset)), length, offset).read(length, offset),
+    )
+  }
+
+  /** Of zeroes. Offset s64. */
+  pwrite(fd: number, length: number, offset: number): number {
+    return attempt(() =>
+      checkRange(writable(positioned(this.process.fds, fd, offset)), length, offset).write(length, offset),
+    )
+  }
+
+  /** Offset s64. */
+  lseek(fd: number, offset: number, whence: number): number {
     return attempt(() => {
       const file = this.process.fds.get(fd)
-      if (!file.writable) throw new KernelError('EBADF')
-      return file.write(length)
-    })
-  }
-
-  /** pread and pwrite: no file here has positions. */
-  positioned(fd: number, offset: number): number {
-    return attempt(() => {
-      if (offset < 0) throw new KernelError('EINVAL')
-      this.process.fds.get(fd)
-      throw new KernelError('ESPIPE')
-    })
-  }
-
-  lseek(fd: number, whence: number): number {
-    return attempt(() => {
-      this.process.fds.get(fd)
-      throw new KernelError(whence >>> 0 > 4 ? 'EINVAL' : 'ESPIPE')
+      if (whence >>> 0 > Whence.HOLE) throw new KernelError('EINVAL')
+      return file.lseek(offset, whence)
     })
   }
 
   fsync(fd: number): number {
     return attempt(() => {
-      this.process.fds.get(fd)
-      throw new KernelError('EINVAL')
+      this.process.fds.get(fd).sync()
+      return 0
     })
   }
 
   fcntl(fd: number, command: number, value: number): number {
-    return attempt(() => {
-      const { fds } = this.process
-      const file = fds.getRaw(fd)
-      if (file.flags & OpenFlag.PATH && !PATH_COMMANDS.has(command)) throw new KernelError('EBADF')
-      switch (command) {
-        case Fcntl.GETFD:
-          return fds.closeOnExec(fd) ? 1 : 0
-        case Fcntl.SETFD:
-          fds.setCloseOnExec(fd, (value & 1) !== 0)
-          return 0
-        case Fcntl.GETFL:
-          return file.flags
-        case Fcntl.SETFL:
-          // No file here can do direct I/O.
-          if (value & OpenFlag.DIRECT) throw new KernelError('EINVAL')
-          file.flags = (file.flags & ~SETFL_MASK) | (value & SETFL_MASK)
-          return 0
-        default:
-          throw new KernelError('EINVAL')
-      }
-    })
+    return attempt(() => fcntl(this.process.fds, fd, command, value))
   }
 
   /** memfd_create of a file with `size` bytes. */
   memfd(name: string, size: number): number {
-    return attempt(() => {
-      this.process.fds.reserve()
-      return this.process.fds.install(new Memfd(this.process.host, name, size), false)
-    })
+    return this.#install(() => Memfd.create(this.process, name, size))
   }
 
+  /** memfd_secret of a file with `size` bytes. */
+  memfdSecret(size: number): number {
+    return this.#install(() => new SecretMem(this.process.host, size))
+  }
+
+  /** A file of a kind that no bindable memory is. */
   openSpecial(kind: SpecialKind): number {
+    return this.#install(() => openSpecial(this.process.host, kind))
+  }
+
+  #install(make: () => OpenFile): number {
     return attempt(() => {
       this.process.fds.reserve()
-      return this.process.fds.install(openSpecial(this.process.host, kind), false)
+      return this.process.fds.install(make(), false)
     })
   }
 
@@ -250,6 +236,48 @@ export class Syscalls {
 
   store(at: Hva, bytes: Uint8Array): KernelTask<Access<number>> {
     return this.process.store(at, bytes)
+  }
+
+  /** fork(2): the child's system calls. */
+  *fork(): KernelTask<Syscalls> {
+    return new Syscalls(yield* fork(this.process))
+  }
+
+  /** _exit(2): the process issues no call after it. */
+  exit(): KernelTask<void> {
+    return exitProcess(this.process)
+  }
+
+  /** pipe2(2): the reading and the writing end, or -errno. */
+  pipe2(flags: number): [read: number, write: number] | number {
+    return attempt(() => pipe2(this.process, flags))
+  }
+
+  /** vmsplice(2) of one segment: bytes taken, or -errno. */
+  vmsplice(fd: number, address: number, length: number, flags: number): KernelTask<number> {
+    return result(vmsplice(this.process, fd, address, length, flags))
+  }
+
+  /** The mask of nodes is the argument's bytes, or lies at its address; 0: NULL. */
+  setMempolicy(mode: number, nodes: UserArgument, maxNode: number): KernelTask<number> {
+    return result(setMempolicy(this.process, mode, nodes, maxNode))
+  }
+
+  mbind(request: MbindRequest): KernelTask<number> {
+    return result(mbind(this.process, request))
+  }
+
+  /** What get_mempolicy(2) stores, or -errno. `maxNode` null: no mask is asked for. */
+  *getMempolicy(
+    maxNode: number | null,
+    address: number,
+    flags: number,
+  ): KernelTask<MempolicyAnswer | number> {
+    try {
+      return yield* getMempolicy(this.process, maxNode, address, flags)
+    } catch (error) {
+      return failure(error)
+    }
   }
 
   /** Runs `call` on an open file, which stays open meanwhile (fdget). */

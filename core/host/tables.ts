@@ -36,6 +36,8 @@ export const VmWord = {
   TRUNCATED: 9,
   /** mmu_invalidate_in_progress. */
   INVALIDATE_IN_PROGRESS: 10,
+  /** Id of the process whose memory backs the slots. */
+  PROCESS: 11,
 } as const
 
 /** f64 words of a VM row (index in doubles from the row's start). */

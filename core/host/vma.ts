@@ -2,6 +2,7 @@
 
 import { PAGE_SIZE } from '../base/units.ts'
 import type { OpenFile } from './file.ts'
+import type { Mempolicy } from './mempolicy.ts'
 import type { Process } from './process.ts'
 
 /** Protection bits of mmap(2). */
@@ -22,11 +23,18 @@ export interface Vma {
   /** Page index in the file at `start`. */
   readonly fileIndex: number
   readonly locked: boolean
+  /** What becomes of it in a child: copied, left out (MADV_DONTFORK) or emptied (MADV_WIPEONFORK). */
+  readonly onFork: 'copy' | 'omit' | 'wipe'
+  /** NUMA policy of the mapping itself (mbind); null: the task's. A file may keep one of its own. */
+  readonly policy: Mempolicy | null
 }
 
 /** Page index in the file that address `at` of the mapping shows. */
 export const fileIndexAt = (vma: Vma, at: number): number =>
   vma.fileIndex + Math.floor((at - vma.start) / PAGE_SIZE)
+
+/** Unmapped bytes kept around every mapping: a call that reaches beyond one finds a hole, not its neighbour. */
+const GUARD = 2 ** 28
 
 export class VmaList {
   readonly #list: Vma[] = []
@@ -64,13 +72,15 @@ export class VmaList {
 
   insert(vma: Vma): void {
     this.#list.splice(this.#firstAfter(vma.start), 0, vma)
+    this.#lowest = Math.min(this.#lowest, vma.start - GUARD)
     vma.file?.mappings?.add(vma)
     vma.file?.get()
   }
 
   /**
    * Cuts [start, end) out of every mapping. Returns the parts cut out, as mappings of their own, and the files
-   * whose reference the caller must put once no lock is held.
+   * whose reference the caller must put once no lock is held. Files still find the parts (to unmap what they lose)
+   * until the caller, having dropped their pages, calls `unlink`.
    */
   remove(start: number, end: number): { removed: Vma[]; files: OpenFile[] } {
     const touched = this.within(start, end)
@@ -81,28 +91,47 @@ export class VmaList {
       vma.file?.mappings?.delete(vma)
       if (vma.start < start) this.insert(slice(vma, vma.start, start))
       if (vma.end > end) this.insert(slice(vma, end, vma.end))
-      removed.push(slice(vma, Math.max(start, vma.start), Math.min(end, vma.end)))
+      const part = slice(vma, Math.max(start, vma.start), Math.min(end, vma.end))
+      vma.file?.mappings?.add(part)
+      removed.push(part)
       if (vma.file) files.push(vma.file)
     }
     return { removed, files }
   }
 
+  /** Makes the files forget mappings cut out. */
+  unlink(removed: readonly Vma[]): void {
+    for (const vma of removed) vma.file?.mappings?.delete(vma)
+  }
+
+  /** Changes what is mapped in [start, end), splitting mappings at its ends. Returns files to put, as `remove`. */
+  change(
+    start: number,
+    end: number,
+    fields: Partial<Pick<Vma, 'prot' | 'locked' | 'onFork' | 'policy'>>,
+  ): OpenFile[] {
+    const { removed, files } = this.remove(start, end)
+    this.unlink(removed)
+    for (const part of removed) this.insert({ ...part, ...fields })
+    return files
+  }
+
   /**
-   * Where to map `length` bytes between `bottom` and `top`, with an unmapped page on either side; -1: nowhere.
+   * Where to map `length` bytes between `bottom` and `top`, with room on either side; -1: nowhere.
    * Top down, and below everything mapped before as long as there is room, so that a stale address faults
    * instead of reaching a newer mapping; then the highest hole.
    */
   findHole(length: number, bottom: number, top: number): number {
     const fresh = Math.min(this.#lowest, top) - length
     if (fresh >= bottom) {
-      this.#lowest = fresh - PAGE_SIZE
+      this.#lowest = fresh - GUARD
       return fresh
     }
     let end = top
     for (let i = this.#list.length - 1; i >= 0; i--) {
       const vma = this.#list[i]
-      if (vma.end + PAGE_SIZE <= end - length) break
-      end = Math.min(end, vma.start - PAGE_SIZE)
+      if (vma.end + GUARD <= end - length) break
+      end = Math.min(end, vma.start - GUARD)
     }
     return end - length >= bottom ? end - length : -1
   }

@@ -1,7 +1,7 @@
 // KVM_SET_MEMORY_ATTRIBUTES: which gfns are private (kvm_vm_set_mem_attributes, virt/kvm/kvm_main.c, v7.2).
 //
 // Attributes belong to gfns, not to slots. Setting them unmaps the half that the gfns leave; contents are
-// neither copied nor zeroed.
+// neither copied nor zeroed. With kvm.gmem_in_place_conversion the ioctl has nothing to set: gmem-file.ts does.
 
 import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits, isPageAligned, U64_PAGES } from '../base/u64.ts'
@@ -16,18 +16,32 @@ import type { Vm } from './vm.ts'
 const UNMAP: Step = { at: 'kvm_vm_set_mem_attributes/unmap' }
 const STORE: Step = { at: 'kvm_vm_set_mem_attributes/store' }
 
-/** Attributes the VM has (KVM_CAP_MEMORY_ATTRIBUTES); without a VM, those some VM may have. */
+/** Attributes that the VM's ioctl sets (KVM_CAP_MEMORY_ATTRIBUTES); without a VM, those it may for some VM. */
 export const supportedAttributes = (profile: HostProfile, vm: Vm | null): number =>
-  profile.memoryAttributes && (!vm || vm.hasPrivateMemory) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
+  profile.memoryAttributes && !profile.inPlaceConversion && (!vm || vm.hasPrivateMemory)
+    ? KVM_MEMORY_ATTRIBUTE_PRIVATE
+    : 0
+
+/** Attributes that the guest_memfd's ioctl sets (KVM_CAP_GUEST_MEMFD_MEMORY_ATTRIBUTES). One of the two has PRIVATE. */
+export const supportedGmemAttributes = (profile: HostProfile, vm: Vm | null): number =>
+  profile.inPlaceConversion && (!vm || vm.hasPrivateMemory) ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0
 
 const attributesOf = (vm: Vm, gfn: number): number => vm.attributes.get(gfn) ?? 0
 
 const isPrivateValue = (attributes: number): boolean => (attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) !== 0
 
-export const isPrivateGfn = (vm: Vm, gfn: number): boolean => isPrivateValue(attributesOf(vm, gfn))
+/**
+ * kvm_is_private_gfn: by the VM's attributes; or, where pages are converted in place, by the file that the gfn's
+ * slot shows: shared without a slot, and once the file is gone.
+ */
+export const isPrivateGfn = (vm: Vm, gfn: number): boolean => {
+  if (!vm.profile.inPlaceConversion) return isPrivateValue(attributesOf(vm, gfn))
+  const slot = vm.slotOf(gfn)
+  return slot?.gmem?.inode.states?.get(slot.fileIndexOf(gfn)) === 'private'
+}
 
 /** True when every gfn of [start, end) has exactly these attributes (kvm_range_has_memory_attributes). */
-const rangeHasAttributes = (vm: Vm, start: number, end: number, attributes: number): boolean => {
+export const rangeHasAttributes = (vm: Vm, start: number, end: number, attributes: number): boolean => {
   if (attributes === 0) return vm.attributes.find(start, end) === undefined
   let covered = 0
   vm.attributes.forRange(start, end, (value, from, to) => {
@@ -48,7 +62,7 @@ export function* setMemoryAttributes(vm: Vm, request: MemoryAttributes): KernelT
 }
 
 function* setRange(vm: Vm, start: number, end: number, attributes: number): KernelTask<void> {
-  vm.host.trace('kvm_vm_set_mem_attributes', start, end, attributes)
+  vm.host.trace(vm.profile.setAttributesEvent, start, end, attributes)
   yield* vm.slotsLock.lock()
   if (!rangeHasAttributes(vm, start, end, attributes)) {
     const slots = vm.slots.within(start, end)

@@ -121,7 +121,7 @@ export const behaviours = [
   row(
     'interleaveByInode',
     'First node of an interleave',
-    ['6.8', false, 'by page index'],
+    ['6.8', false, "by the task's turns"],
     ['7.2', true, 'by page index and inode number'],
   ),
   row(

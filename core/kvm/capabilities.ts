@@ -1,7 +1,8 @@
 // KVM_CHECK_EXTENSION: what a kernel with this profile says it can do. Unknown capabilities are 0, never an error.
 
-import { supportedAttributes } from './attributes.ts'
-import { supportedGmemFlags } from './gmem.ts'
+import { supportedAttributes, supportedGmemAttributes } from './attributes.ts'
+import { HYPERCALL_EXITS, MANUAL_DIRTY_LOG_OPTIONS } from './enable-cap.ts'
+import { gmemSlotsAllowed, supportedGmemFlags } from './gmem.ts'
 import type { HostProfile } from './profiles.ts'
 import { Cap } from './uapi.ts'
 import type { Vm } from './vm.ts'
@@ -17,7 +18,6 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.INTERNAL_ERROR_DATA:
     case Cap.CHECK_EXTENSION_VM:
     case Cap.MEMORY_FAULT_INFO:
-    case Cap.GUEST_MEMFD:
     case Cap.IMMEDIATE_EXIT:
     case Cap.MP_STATE:
       return 1
@@ -25,6 +25,12 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.SYSTEM_EVENT_DATA:
     case Cap.RISCV_MP_STATE_RESET:
       return profile.riscv ? 1 : 0
+    case Cap.MANUAL_DIRTY_LOG_PROTECT2:
+      return MANUAL_DIRTY_LOG_OPTIONS
+    case Cap.EXIT_HYPERCALL:
+      return HYPERCALL_EXITS
+    case Cap.PRE_FAULT_MEMORY:
+      return profile.preFault && profile.secondStagePaging ? 1 : 0
     case Cap.READONLY_MEM:
       return profile.readonlyMem ? 1 : 0
     case Cap.NR_MEMSLOTS:
@@ -40,7 +46,11 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.MEMORY_ATTRIBUTES:
       return supportedAttributes(profile, vm)
     case Cap.GUEST_MEMFD_FLAGS:
-      return supportedGmemFlags(vm)
+      return supportedGmemFlags(profile, vm)
+    case Cap.GUEST_MEMFD:
+      return gmemSlotsAllowed(profile, vm) ? 1 : 0
+    case Cap.GUEST_MEMFD_MEMORY_ATTRIBUTES:
+      return supportedGmemAttributes(profile, vm)
     default:
       return 0
   }

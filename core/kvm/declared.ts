@@ -1,8 +1,9 @@
 // The guest's declared state of a software-protected RISC-V VM (project-own; upstream RISC-V KVM has none).
 //
-// Per gfn, what the guest believes: RAM of a guest_memfd slot starts private, everything else is shared. Only a
-// completed share or unshare changes it afterwards: not memory attributes, not deleting and recreating a slot.
-// So an access to a page that the VMM converted behind the guest's back is caught (fault.ts).
+// Per gfn, what the guest believes: RAM of a guest_memfd slot starts private (where memory is converted in place: as
+// the file's pages are when the slot appears), everything else is shared. Only a completed share or unshare changes
+// it afterwards: not memory attributes, not deleting and recreating a slot. So an access to a page that the VMM
+// converted behind the guest's back is caught (fault.ts).
 
 import { XArray } from '../base/xarray.ts'
 import { type MachineTables, mirrorRange } from '../host/tables.ts'
@@ -24,8 +25,8 @@ export class DeclaredState {
     return this.#states.get(gfn) === PRIVATE
   }
 
-  /** A slot with a guest_memfd appeared: gfns [start, end) that the guest never declared are private RAM. */
-  slotCreated(start: number, end: number): void {
+  /** RAM appeared in a slot with a guest_memfd: gfns [start, end) that the guest never declared are private, or not. */
+  slotCreated(start: number, end: number, isPrivate = true): void {
     const gaps: [number, number][] = []
     let at = start
     this.#states.forRange(start, end, (_state, from, to) => {
@@ -33,7 +34,7 @@ export class DeclaredState {
       at = to
     })
     if (at < end) gaps.push([at, end])
-    for (const [from, to] of gaps) this.#set(from, to, PRIVATE)
+    for (const [from, to] of gaps) this.#set(from, to, isPrivate ? PRIVATE : SHARED)
   }
 
   /** The guest's share of gfns [start, end) has completed. */

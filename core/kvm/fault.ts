@@ -8,6 +8,7 @@ import { type Gpa, PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { VmFloat } from '../host/tables.ts'
 import { isPrivateGfn } from './attributes.ts'
+import { mapPage, NOT_MAPPED } from './map-page.ts'
 import type { Memslot } from './memslot.ts'
 import { KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
@@ -51,14 +52,15 @@ function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResul
   const snapshot = vm.invalidate.seq
   if (vm.host.scheduler.stepping) yield SNAPSHOT
   const slot = vm.slotOf(gfn)
-  const wantPrivate = vm.declared ? vm.declared.isPrivate(gfn) : isPrivateGfn(vm, gfn)
-  if (wantPrivate !== isPrivateGfn(vm, gfn)) return memoryFault(vm, gfn, wantPrivate, 'EFAULT')
+  const isPrivate = isPrivateGfn(vm, gfn)
+  const wantPrivate = vm.declared ? vm.declared.isPrivate(gfn) : vm.hasPrivateMemory && isPrivate
+  if (wantPrivate !== isPrivate) return memoryFault(vm, gfn, wantPrivate, 'EFAULT')
   if (!slot) return wantPrivate ? memoryFault(vm, gfn, wantPrivate, 'EFAULT') : MMIO
   if (slot.invalid) return RESUME
-  if (access === 'write' && slot.readonly) return MMIO
   if (vm.invalidate.mayRetry(snapshot, gfn) && !vm.debug.skipRetryCheck) return RESUME
+  if (access === 'write' && slot.readonly && !wantPrivate) return MMIO
 
-  let page: { pfn: Pfn; writable: boolean }
+  let page: FaultedPage
   try {
     page = yield* faultIn(vm, slot, gfn, access, wantPrivate)
   } catch (error) {
@@ -69,27 +71,46 @@ function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResul
   yield* vm.mmuLock.lock()
   if (vm.host.scheduler.stepping) yield MAP
   const retry = vm.invalidate.mustRetry(snapshot, gfn) && !vm.debug.skipRetryCheck
-  const mapped = retry || vm.stage2.map(gfn, page.pfn, page.writable && !slot.readonly, wantPrivate)
-  vm.host.buddy.put(page.pfn)
-  if (!retry && mapped) {
-    vm.host.trace('gmemscope_stage2_map', gfn, page.pfn, page.writable ? 1 : 0, wantPrivate ? 1 : 0)
-    vm.mirrorStage2()
+  // While writes are logged, only a write makes a page writable, and one that is so already stays so.
+  const logged = slot.dirtyBitmap !== null && access !== 'write'
+  const writable = page.writable && !slot.readonly && (!logged || vm.stage2.leaf(gfn)?.writable === true)
+  if (writable && !retry) slot.dirtyBitmap?.mark(gfn - slot.baseGfn)
+  const level = retry ? NOT_MAPPED : mapPage(vm, slot, gfn, page.pfn, writable, wantPrivate)
+  if (page.referenced) vm.host.buddy.put(page.pfn)
+  if (level !== NOT_MAPPED) {
+    vm.host.trace('gmemscope_stage2_map', gfn, page.pfn, writable ? 1 : 0, wantPrivate ? 1 : 0, level)
+    // A table of leaves that a 2 MiB leaf replaced: vCPUs may be walking it.
+    if (vm.stage2.hasUnlinked) yield* vm.flushRemoteTlbs()
+    else vm.mirrorStage2()
   }
   vm.mmuLock.unlock()
-  return mapped ? RESUME : { kind: 'error', errno: 'ENOMEM' }
+  return retry || level !== NOT_MAPPED ? RESUME : { kind: 'error', errno: 'ENOMEM' }
 }
 
-/** The frame behind a gfn, referenced: from the guest_memfd, or from the host process's memory. */
+interface FaultedPage {
+  readonly pfn: Pfn
+  readonly writable: boolean
+  /** A reference to drop once the page is mapped; without one only the invalidate sequence keeps the frame valid. */
+  readonly referenced: boolean
+}
+
+/** The frame behind a gfn: from the guest_memfd, or from the host process's memory. */
 function* faultIn(
   vm: Vm,
   slot: Memslot,
   gfn: number,
   access: GuestAccess,
   wantPrivate: boolean,
-): KernelTask<{ pfn: Pfn; writable: boolean }> {
-  if (!wantPrivate && !slot.gmemOnly) return yield* vm.process.pin(slot.hvaOf(gfn), access === 'write')
-  if (!slot.gmem) throw new KernelError('EFAULT')
-  return { pfn: yield* slot.gmem.getPfn(slot.fileIndexOf(gfn), slot), writable: true }
+): KernelTask<FaultedPage> {
+  if (!wantPrivate && !slot.gmemOnly) {
+    const { pfn, writable } = yield* vm.process.pin(slot.hvaOf(gfn), access === 'write', true)
+    return { pfn, writable, referenced: true }
+  }
+  const { gmem } = slot
+  if (!gmem) throw new KernelError('EFAULT')
+  const index = slot.fileIndexOf(gfn)
+  if (gmem.inode.states) return { pfn: yield* gmem.lookupPfn(index, slot), writable: true, referenced: false }
+  return { pfn: yield* gmem.getPfn(index, slot), writable: true, referenced: true }
 }
 
 const memoryFault = (vm: Vm, gfn: number, isPrivate: boolean, errno: ErrnoName): FaultResult => {

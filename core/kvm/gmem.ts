@@ -3,30 +3,43 @@
 import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits, isPageAligned, S64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
+import type { PageState } from '../gmem/attributes.ts'
 import type { GmemClient, GmemFilter } from '../gmem/client.ts'
 import { GmemFile } from '../gmem/file.ts'
 import { GmemFlag, GmemInode } from '../gmem/inode.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { VmFloat } from '../host/tables.ts'
+import type { UserArgument } from '../host/user-argument.ts'
+import { gmemIoctl } from './gmem-file.ts'
 import type { Memslot } from './memslot.ts'
-import type { CreateGuestMemfd } from './uapi.ts'
+import { hideStates, showStates } from './page-states.ts'
+import type { HostProfile } from './profiles.ts'
+import { type CreateGuestMemfd, KVM_MEMORY_ATTRIBUTE_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
+const BOTH: GmemFilter = { private: true, shared: true }
 const UNMAP: Step = { at: 'kvm_gmem_invalidate_begin/unmap' }
 
 /** Create flags the VM accepts (null: what KVM_CHECK_EXTENSION on /dev/kvm reports). */
-export const supportedGmemFlags = (vm: Vm | null): number =>
-  GmemFlag.MMAP | (vm?.hasPrivateMemory ? 0 : GmemFlag.INIT_SHARED)
+export const supportedGmemFlags = (profile: HostProfile, vm: Vm | null): number => {
+  if (!profile.gmemFlags) return 0
+  const initShared = !vm?.hasPrivateMemory || profile.initSharedWithPrivateMemory
+  return GmemFlag.MMAP | (initShared ? GmemFlag.INIT_SHARED : 0)
+}
+
+/** Slots of the VM may have a guest_memfd (KVM_CAP_GUEST_MEMFD; null: of some VM). */
+export const gmemSlotsAllowed = (profile: HostProfile, vm: Vm | null): boolean =>
+  !profile.gmemNeedsPrivateMemory || !vm || vm.hasPrivateMemory
 
 /** KVM_CREATE_GUEST_MEMFD: a descriptor. EINVAL (flags, then size), EMFILE. */
 export const createGmem = (vm: Vm, process: Process, request: CreateGuestMemfd): number => {
-  if (hasUnknownBits(request.flags, supportedGmemFlags(vm))) throw new KernelError('EINVAL')
+  if (hasUnknownBits(request.flags, supportedGmemFlags(vm.profile, vm))) throw new KernelError('EINVAL')
   // The kernel reads the size as signed.
   if (request.size === 0 || request.size >= 2 ** 63 || !isPageAligned(request.size))
     throw new KernelError('EINVAL')
   process.fds.reserve()
-  const { gmemFileSystem, gmemName, inPlaceConversion } = vm.profile
+  const { gmemFileSystem, gmemName, gmemPolicy, interleaveByInode, inPlaceConversion } = vm.profile
   const inode = new GmemInode(vm.host, request.size, request.flags, {
     vmRow: vm.row,
     fileSystem: gmemFileSystem,
@@ -34,6 +47,7 @@ export const createGmem = (vm: Vm, process: Process, request: CreateGuestMemfd):
     store: vm.parameters.gmemStore,
     largeFolios: vm.parameters.gmemLargeFolios,
     inPlace: inPlaceConversion,
+    numa: { task: vm.process, policyOfFile: gmemPolicy, interleaveByInode },
   })
   vm.get()
   return process.fds.install(new GmemFile<Memslot>(inode, vm.gmemClient), false)
@@ -76,6 +90,7 @@ export function* unbindSlot(vm: Vm, slot: Memslot): KernelTask<void> {
   yield* gmem.unbind(slot.fileIndex, slot.fileIndex + slot.pages)
   vm.host.trace('kvm_gmem_unbind', slot.file, slot.id, slot.fileIndex, slot.pages)
   slot.gmem = null
+  hideStates(vm, slot)
 }
 
 export class KvmGmemClient implements GmemClient<Memslot> {
@@ -99,11 +114,11 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     for (const slot of slots) vm.invalidate.rangeAdd(...gfns(slot, start, end))
     if (vm.host.scheduler.stepping) yield UNMAP
     let zapped = 0
-    for (const slot of slots) {
-      // A slot served only from the file maps its pages by the gfn's state, whatever state the file starts in.
-      const both = slot.gmemOnly ? { private: true, shared: true } : filter
-      zapped += vm.stage2.unmap(...gfns(slot, start, end), both)
-    }
+    // Where the VM tracks attributes, a slot served only from the file maps pages of either kind, whatever state the
+    // file starts in.
+    const either = !view.inode.states
+    for (const slot of slots)
+      zapped += vm.stage2.unmap(...gfns(slot, start, end), either && slot.gmemOnly ? BOTH : filter)
     vm.count(VmFloat.ZAPPED, zapped)
     if (zapped > 0) yield* vm.flushRemoteTlbs()
     vm.mmuLock.unlock()
@@ -118,8 +133,34 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     vm.mmuLock.unlock()
   }
 
+  converted(view: GmemFile<Memslot>, start: number, end: number, to: PageState, zapped: number): void {
+    const vm = this.#vm
+    const toPrivate = to === 'private'
+    const [from, attributes] = toPrivate
+      ? [0, KVM_MEMORY_ATTRIBUTE_PRIVATE]
+      : [KVM_MEMORY_ATTRIBUTE_PRIVATE, 0]
+    let dropped = zapped
+    for (const slot of boundSlots(view, start, end)) {
+      showStates(vm, slot, Math.max(start, slot.fileIndex), Math.min(end, slot.fileIndex + slot.pages))
+      vm.host.trace('kvm_gmem_convert', ...gfns(slot, start, end), from, attributes, dropped)
+      // The first record carries the count of them all.
+      dropped = 0
+    }
+    vm.count(VmFloat.CONVERSIONS)
+  }
+
+  ioctl(
+    view: GmemFile<Memslot>,
+    process: Process,
+    number: number,
+    argument: UserArgument,
+  ): KernelTask<number> {
+    return gmemIoctl(this.#vm, view, process, number, argument)
+  }
+
   detach(slot: Memslot): void {
     slot.gmem = null
+    hideStates(this.#vm, slot)
   }
 
   *release(teardown: () => KernelTask<void>): KernelTask<void> {

@@ -60,6 +60,13 @@ export class MmuInvalidate {
     return this.mustRetry(snapshot, gfn)
   }
 
+  /** True when an invalidation under way touches [start, end), or has not said yet what it touches. */
+  touches(start: number, end: number): boolean {
+    if (this.inProgress === 0) return false
+    if (this.rangeStart >= this.rangeEnd) return true
+    return start < this.rangeEnd && end > this.rangeStart
+  }
+
   #mirror(): void {
     this.#tables.setVmWord(this.#row, VmWord.INVALIDATE_IN_PROGRESS, this.inProgress)
     this.#tables.setVmFloat(this.#row, VmFloat.INVALIDATE_SEQ, this.seq)

@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../base/units.ts'
 import type { GmemFile } from '../gmem/file.ts'
 import type { SlotRow } from '../host/tables.ts'
+import type { DirtyBitmap } from './dirty-log.ts'
 import { MemFlag } from './uapi.ts'
 
 /** One memslot. Its fields never change, except that the file goes away under it. */
@@ -16,9 +17,14 @@ export class Memslot implements SlotRow {
   readonly fileIndex: number
   /** The bound file (not a reference); null without one, and once the file is gone. */
   gmem: GmemFile<Memslot> | null
+  /** Which pages the guest has written; null when that is not logged. */
+  readonly dirtyBitmap: DirtyBitmap | null
 
   constructor(
-    fields: Pick<Memslot, 'id' | 'flags' | 'baseGfn' | 'pages' | 'userspaceAddr' | 'fileIndex' | 'gmem'>,
+    fields: Pick<
+      Memslot,
+      'id' | 'flags' | 'baseGfn' | 'pages' | 'userspaceAddr' | 'fileIndex' | 'gmem' | 'dirtyBitmap'
+    >,
   ) {
     this.id = fields.id
     this.flags = fields.flags
@@ -27,6 +33,7 @@ export class Memslot implements SlotRow {
     this.userspaceAddr = fields.userspaceAddr
     this.fileIndex = fields.fileIndex
     this.gmem = fields.gmem
+    this.dirtyBitmap = fields.dirtyBitmap
   }
 
   /** Row of the bound file in the shared file table, or -1. */

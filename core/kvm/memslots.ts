@@ -12,8 +12,10 @@ import type { KernelTask, Step } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { VmFloat } from '../host/tables.ts'
 import { Prot } from '../host/vma.ts'
-import { bindSlot, gmemForSlot, unbindSlot } from './gmem.ts'
+import { prepareBitmap, startLogging } from './dirty-log.ts'
+import { bindSlot, gmemForSlot, gmemSlotsAllowed, unbindSlot } from './gmem.ts'
 import { Memslot } from './memslot.ts'
+import { forEachState, showStates } from './page-states.ts'
 import { MAX_SLOT_PAGES, MemFlag, type MemoryRegion } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
@@ -50,7 +52,7 @@ export function* setUserMemoryRegion(
 
 /** check_memory_region_flags. */
 const checkFlags = (vm: Vm, flags: number): void => {
-  let valid: number = MemFlag.GUEST_MEMFD
+  let valid: number = gmemSlotsAllowed(vm.profile, vm) ? MemFlag.GUEST_MEMFD : 0
   if (!(flags & MemFlag.GUEST_MEMFD)) {
     valid |= MemFlag.LOG_DIRTY_PAGES
     if (vm.profile.readonlyMem) valid |= MemFlag.READONLY
@@ -114,13 +116,18 @@ function* setMemoryRegion(
   }
   const slot = new Memslot({
     id,
-    flags: region.flags | (gmem && gmem.inode.flags & GmemFlag.MMAP ? MemFlag.GMEM_ONLY : 0),
+    flags: region.flags | (gmem && servesBoth(gmem) ? MemFlag.GMEM_ONLY : 0),
     baseGfn,
     pages,
     userspaceAddr: region.userspaceAddr,
     fileIndex: gmem ? region.guestMemfdOffset / PAGE_SIZE : 0,
     gmem,
+    dirtyBitmap: region.flags & MemFlag.LOG_DIRTY_PAGES ? prepareBitmap(vm, old, pages) : null,
   })
+  if (vm.profile.bindCommitsLast) {
+    yield* replaceSlot(vm, old, slot, change)
+    return
+  }
   yield* bindSlot(vm, slot)
   try {
     yield* replaceSlot(vm, old, slot, change)
@@ -129,6 +136,10 @@ function* setMemoryRegion(
     throw error
   }
 }
+
+/** The file's pages back shared gfns, too: it can be mapped by the host, or its pages are converted in place. */
+const servesBoth = ({ inode }: GmemFile<Memslot>): boolean =>
+  inode.states !== null || (inode.flags & GmemFlag.MMAP) !== 0
 
 /** What a request for an existing slot changes; null: nothing. */
 const changeOf = (old: Memslot, region: MemoryRegion, baseGfn: number, pages: number): Change | null => {
@@ -164,6 +175,8 @@ function* replaceSlot(vm: Vm, old: Memslot | null, slot: Memslot | null, change:
   }
   try {
     if (slot) prepareArch(vm, slot)
+    // kvm_gmem_commit: when all else about the slot is right, and before readers see it.
+    if (slot && vm.profile.bindCommitsLast && change === SlotChange.CREATE) yield* bindSlot(vm, slot)
   } catch (error) {
     if (old && invalid) {
       // The set that is not active now still holds the slot as it was.
@@ -204,14 +217,26 @@ function* flushShadow(vm: Vm, slot: Memslot): KernelTask<void> {
   vm.mmuLock.unlock()
 }
 
+/** What a new slot with a guest_memfd makes of its gfns: private or shared, and declared so where undeclared. */
+const showCreated = (vm: Vm, slot: Memslot): void => {
+  if (vm.profile.inPlaceConversion) {
+    const [first, last] = [slot.fileIndex, slot.fileIndex + slot.pages]
+    showStates(vm, slot, first, last)
+    forEachState(slot, first, last, (state, start, end) =>
+      vm.declared?.slotCreated(start, end, state === 'private'),
+    )
+  } else if (slot.hasGmem && !slot.gmemOnly) vm.declared?.slotCreated(slot.baseGfn, slot.endGfn)
+}
+
 /** kvm_commit_memory_region. */
 function* commit(vm: Vm, old: Memslot | null, slot: Memslot | null, change: Change): KernelTask<void> {
   const shown = slot ?? old
   if (shown) vm.host.trace('gmemscope_memslot', change, shown.id, shown.baseGfn, shown.pages, shown.flags)
   if (change === SlotChange.CREATE && slot) {
     vm.slotPages += slot.pages
-    if (slot.hasGmem && !slot.gmemOnly) vm.declared?.slotCreated(slot.baseGfn, slot.endGfn)
+    showCreated(vm, slot)
   }
+  if (change === SlotChange.FLAGS_ONLY && slot?.dirtyBitmap && !slot.readonly) yield* startLogging(vm, slot)
   if (change === SlotChange.DELETE && old) {
     vm.slotPages -= old.pages
     yield* unbindSlot(vm, old)

@@ -1,8 +1,10 @@
 // Stage 2: a real Sv39x4 page table in host frames, walked by the vCPUs while this thread changes it.
 //
-// Rules (as KVM RISC-V's gstage.c, with 4 KiB leaves only): a table is zeroed and filled first, linked last, by
-// one 64-bit store; A and D are preset in leaves. A table that became empty is unlinked at once but freed only by
-// freeUnlinked, once every vCPU has flushed. All methods run under mmu_lock.
+// Rules (as KVM RISC-V's gstage.c): a table is zeroed or filled first, linked last, by one 64-bit store; A and D are
+// preset in leaves. A table that was unlinked is freed only by freeUnlinked, once every vCPU has flushed. Leaves are of
+// 4 KiB (level 0) or, where a large folio allows, of 2 MiB (level 1); a 2 MiB leaf that loses a part becomes a table
+// of the 512 leaves it stood for, in one store, so that a walker sees the same translations before and after. All
+// methods run under mmu_lock.
 
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import { PageType } from '../host/folio-table.ts'
@@ -25,7 +27,13 @@ import {
 export const PTE_PRIVATE = PTE_RSW & -PTE_RSW
 /** gfns that Sv39x4 reaches: 41 address bits. */
 export const STAGE2_GFNS = 2 ** (SV39X4_BITS - 12)
+/** Pages of a 2 MiB leaf. */
+export const LARGE_LEAF_PAGES = TABLE_ENTRIES
 const ROOT_ORDER = 2
+/** An entry with one of these is a leaf: without them it points to a table. */
+const LEAF = Pte.R | Pte.W | Pte.X
+/** What the next frame adds to an entry. */
+const NEXT_FRAME = 2 ** PTE_PPN_SHIFT
 
 /** Which leaves an unmap is about. */
 export interface LeafFilter {
@@ -42,6 +50,16 @@ export interface Stage2Step {
   readonly entry: number
 }
 
+/** What stage 2 says about a gfn. */
+export interface Stage2Leaf {
+  /** The frame of this gfn, also inside a 2 MiB leaf. */
+  readonly pfn: Pfn
+  readonly writable: boolean
+  readonly private: boolean
+  /** 0: a 4 KiB leaf; 1: a 2 MiB leaf. */
+  readonly level: number
+}
+
 export class Stage2 {
   readonly #host: Host
   readonly #owner: number
@@ -50,8 +68,10 @@ export class Stage2 {
   readonly root: Pfn
   /** Table frames in use, the root's four included. */
   tablePages = 4
-  /** Leaves. */
+  /** Pages mapped, of 4 KiB: a 2 MiB leaf counts 512. */
   mapped = 0
+  /** 2 MiB leaves. */
+  largeLeaves = 0
 
   /** `owner`: the VM's row. Throws ENOMEM. */
   constructor(host: Host, owner: number) {
@@ -63,69 +83,97 @@ export class Stage2 {
 
   /** Maps a gfn to a frame. False: no memory for a table. Replaces a leaf that is there. */
   map(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean): boolean {
-    let table = this.root
-    let above = 0
-    for (let level = ROOT_LEVEL; level > 0; level--) {
-      const at = this.#entryAt(table, gfn, level)
-      const low = this.#host.memory.u32[at / 4]
-      if (low & Pte.V) table = this.#pfnAt(at)
-      else {
-        const below = this.#host.buddy.tryAlloc(0, PageType.pgtable, this.#owner, 0)
-        if (below < 0) {
-          // Nothing else would ever take an empty table away.
-          if (table !== this.root && this.#count(table, 0) === 0) {
-            this.#unlink(above, table)
-            this.#count(this.root, -1)
-          }
-          return false
-        }
-        this.#host.memory.zeroFrame(below as Pfn)
-        this.tablePages++
-        this.#count(table, 1)
-        this.#host.memory.storeEntry(at, pteTable(below as Pfn))
-        table = below as Pfn
-      }
-      above = at
-    }
-    const at = this.#entryAt(table, gfn, 0)
+    const middleAt = this.#makeMiddle(gfn)
+    if (middleAt < 0) return false
     const { memory } = this.#host
+    const entry = leafEntry(pfn, writable, isPrivate)
+    const low = memory.u32[middleAt / 4]
+    if (low & LEAF) {
+      if (memory.loadEntry(middleAt) + (gfn % LARGE_LEAF_PAGES) * NEXT_FRAME === entry) return true
+      if (!this.#split(middleAt)) return false
+    } else if (!(low & Pte.V)) {
+      const below = this.#newTable()
+      if (below < 0) {
+        this.#dropEmptyMiddle(gfn)
+        return false
+      }
+      memory.zeroFrame(below as Pfn)
+      this.#count(frameOf(middleAt), 1)
+      memory.storeEntry(middleAt, pteTable(below as Pfn))
+    }
+    const table = this.#pfnAt(middleAt)
+    const at = this.#entryAt(table, gfn, 0)
     if (memory.u32[at / 4] & Pte.V) memory.folios.guestMapcount[this.#pfnAt(at)]--
     else {
       this.#count(table, 1)
       this.mapped++
     }
     memory.folios.guestMapcount[pfn]++
-    const permission = Pte.R | Pte.X | (writable ? Pte.W : 0)
-    memory.storeEntry(at, gstageLeaf(pfn, permission) + (isPrivate ? PTE_PRIVATE : 0))
+    memory.storeEntry(at, entry)
     return true
   }
 
-  /** Drops the leaves of [start, end) that the filter names. Returns how many there were. */
+  /**
+   * Maps 512 gfns, from one that is a multiple of 512, to as many frames, likewise aligned, by one leaf. False: no
+   * memory for a table. Replaces what is there; when that is a table of leaves, hasUnlinked tells that a flush is due.
+   */
+  mapLarge(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean): boolean {
+    const middleAt = this.#makeMiddle(gfn)
+    if (middleAt < 0) return false
+    const { memory } = this.#host
+    const entry = leafEntry(pfn, writable, isPrivate)
+    const low = memory.u32[middleAt / 4]
+    if (!(low & Pte.V)) this.#count(frameOf(middleAt), 1)
+    else if (low & LEAF) {
+      if (memory.loadEntry(middleAt) === entry) return true
+      this.#forgetLarge(middleAt)
+    } else this.#forgetTable(this.#pfnAt(middleAt))
+    const { guestMapcount } = memory.folios
+    for (let i = 0; i < LARGE_LEAF_PAGES; i++) guestMapcount[pfn + i]++
+    this.mapped += LARGE_LEAF_PAGES
+    this.largeLeaves++
+    memory.storeEntry(middleAt, entry)
+    return true
+  }
+
+  /**
+   * Drops the leaves of [start, end) that the filter names. A 2 MiB leaf of which only a part goes is split, or drops
+   * whole when there is no memory for the table. Returns how many pages are mapped no more.
+   */
   unmap(start: number, end: number, filter: LeafFilter): number {
     const last = Math.min(end, STAGE2_GFNS)
     const before = this.mapped
+    const { u32 } = this.#host.memory
     for (let gfn = start; gfn < last; ) {
-      const rootAt = this.#entryAt(this.root, gfn, ROOT_LEVEL)
-      if (!(this.#host.memory.u32[rootAt / 4] & Pte.V)) {
+      const middleAt = this.#middleAt(gfn)
+      if (middleAt < 0) {
         gfn = next(gfn, 2 * INDEX_BITS)
         continue
       }
-      const middle = this.#pfnAt(rootAt)
-      const middleAt = this.#entryAt(middle, gfn, 1)
-      if (this.#host.memory.u32[middleAt / 4] & Pte.V) {
+      const to = Math.min(last, next(gfn, INDEX_BITS))
+      if (u32[middleAt / 4] & LEAF) this.#unmapLarge(middleAt, to - gfn, filter)
+      if (isTable(u32[middleAt / 4])) {
         const table = this.#pfnAt(middleAt)
-        this.#unmapTable(table, gfn, Math.min(last, next(gfn, INDEX_BITS)), filter)
+        this.#unmapTable(table, gfn, to, filter)
         if (this.#count(table, 0) === 0) {
           this.#unlink(middleAt, table)
-          if (this.#count(middle, -1) === 0) {
-            this.#unlink(rootAt, middle)
-            this.#count(this.root, -1)
-          }
+          this.#count(frameOf(middleAt), -1)
         }
       }
-      gfn = next(gfn, INDEX_BITS)
+      this.#dropEmptyMiddle(gfn)
+      gfn = to
     }
     return before - this.mapped
+  }
+
+  /** `pages` pages of a 2 MiB leaf go. */
+  #unmapLarge(middleAt: number, pages: number, filter: LeafFilter): void {
+    const { memory } = this.#host
+    if (memory.u32[middleAt / 4] & PTE_PRIVATE ? !filter.private : !filter.shared) return
+    if (pages < LARGE_LEAF_PAGES && this.#split(middleAt)) return
+    this.#forgetLarge(middleAt)
+    memory.storeEntry(middleAt, 0)
+    this.#count(frameOf(middleAt), -1)
   }
 
   #unmapTable(table: Pfn, start: number, end: number, filter: LeafFilter): void {
@@ -144,27 +192,142 @@ export class Stage2 {
     this.#count(table, -dropped)
   }
 
+  /**
+   * Takes the write permission from the leaves of [start, end); a 2 MiB leaf is split first where only a part of it is
+   * meant, or loses it whole when there is no memory for the table. Returns how many pages lost it; the caller flushes.
+   */
+  writeProtect(start: number, end: number): number {
+    const { u32 } = this.#host.memory
+    const last = Math.min(end, STAGE2_GFNS)
+    let pages = 0
+    for (let gfn = start; gfn < last; ) {
+      const middleAt = this.#middleAt(gfn)
+      if (middleAt < 0) {
+        gfn = next(gfn, 2 * INDEX_BITS)
+        continue
+      }
+      const to = Math.min(last, next(gfn, INDEX_BITS))
+      const low = u32[middleAt / 4]
+      if (low & Pte.W && (to - gfn === LARGE_LEAF_PAGES || !this.#split(middleAt))) {
+        this.#writeProtectEntry(middleAt)
+        pages += LARGE_LEAF_PAGES
+      } else if (isTable(u32[middleAt / 4])) {
+        let at = this.#entryAt(this.#pfnAt(middleAt), gfn, 0)
+        for (let i = gfn; i < to; i++, at += PTE_SIZE) {
+          if (!(u32[at / 4] & Pte.W)) continue
+          this.#writeProtectEntry(at)
+          pages++
+        }
+      }
+      gfn = to
+    }
+    return pages
+  }
+
+  #writeProtectEntry(at: number): void {
+    const { memory } = this.#host
+    memory.storeEntry(at, memory.loadEntry(at) - (Pte.W | Pte.D))
+  }
+
+  /** Replaces a 2 MiB leaf by a table of the 512 leaves it stands for. False: no memory for the table. */
+  #split(middleAt: number): boolean {
+    const table = this.#newTable()
+    if (table < 0) return false
+    const { memory } = this.#host
+    const first = memory.loadEntry(middleAt)
+    for (let i = 0, at = (table * PAGE_SIZE) / 4; i < TABLE_ENTRIES; i++, at += 2) {
+      const entry = first + i * NEXT_FRAME
+      memory.u32[at] = entry
+      memory.u32[at + 1] = Math.floor(entry / 2 ** 32)
+    }
+    this.#count(table as Pfn, TABLE_ENTRIES)
+    this.largeLeaves--
+    memory.storeEntry(middleAt, pteTable(table as Pfn))
+    return true
+  }
+
+  /** A 2 MiB leaf is about to go: its pages are mapped no more. */
+  #forgetLarge(middleAt: number): void {
+    const { guestMapcount } = this.#host.memory.folios
+    const pfn = this.#pfnAt(middleAt)
+    for (let i = 0; i < LARGE_LEAF_PAGES; i++) guestMapcount[pfn + i]--
+    this.mapped -= LARGE_LEAF_PAGES
+    this.largeLeaves--
+  }
+
+  /** A table of leaves is about to go; walkers may be in it until the flush, so its entries stay. */
+  #forgetTable(table: Pfn): void {
+    const { folios, u32 } = this.#host.memory
+    for (let i = 0, at = table * PAGE_SIZE; i < TABLE_ENTRIES; i++, at += PTE_SIZE)
+      if (u32[at / 4] & Pte.V) folios.guestMapcount[this.#pfnAt(at)]--
+    this.mapped -= this.#count(table, 0)
+    this.#unlinked.push(table)
+    this.tablePages--
+  }
+
+  /** Address of the level-1 entry of a gfn, or -1 where its gigabyte has no table. */
+  #middleAt(gfn: number): number {
+    const rootAt = this.#entryAt(this.root, gfn, ROOT_LEVEL)
+    if (!(this.#host.memory.u32[rootAt / 4] & Pte.V)) return -1
+    return this.#entryAt(this.#pfnAt(rootAt), gfn, 1)
+  }
+
+  /** The same, with the table made; -1 when there is no memory for it. */
+  #makeMiddle(gfn: number): number {
+    const present = this.#middleAt(gfn)
+    if (present >= 0) return present
+    const table = this.#newTable()
+    if (table < 0) return -1
+    const { memory } = this.#host
+    memory.zeroFrame(table as Pfn)
+    this.#count(this.root, 1)
+    memory.storeEntry(this.#entryAt(this.root, gfn, ROOT_LEVEL), pteTable(table as Pfn))
+    return this.#entryAt(table as Pfn, gfn, 1)
+  }
+
+  /** Unlinks the level-1 table of a gfn when nothing is left in it: nothing else would ever take it away. */
+  #dropEmptyMiddle(gfn: number): void {
+    const rootAt = this.#entryAt(this.root, gfn, ROOT_LEVEL)
+    const middle = this.#pfnAt(rootAt)
+    if (this.#count(middle, 0) > 0) return
+    this.#unlink(rootAt, middle)
+    this.#count(this.root, -1)
+  }
+
+  /** A frame for a table, not zeroed, or -1. */
+  #newTable(): number {
+    const table = this.#host.buddy.tryAlloc(0, PageType.pgtable, this.#owner, 0)
+    if (table >= 0) this.tablePages++
+    return table
+  }
+
   #unlink(at: number, table: Pfn): void {
     this.#host.memory.storeEntry(at, 0)
     this.#unlinked.push(table)
     this.tablePages--
   }
 
+  /** Tables wait for a flush to be freed. */
+  get hasUnlinked(): boolean {
+    return this.#unlinked.length > 0
+  }
+
   /** Frees the tables unlinked so far: only once every vCPU has acknowledged a flush that came after. */
   freeUnlinked(): void {
-    for (const table of this.#unlinked) this.#host.buddy.free(table, 0)
+    for (const table of this.#unlinked) this.#host.buddy.put(table)
     this.#unlinked.length = 0
   }
 
-  /** The leaf of a gfn, or null. */
-  leaf(gfn: number): { pfn: Pfn; writable: boolean; private: boolean } | null {
+  /** What maps a gfn, or null. */
+  leaf(gfn: number): Stage2Leaf | null {
     const steps = this.walk(gfn)
-    const last = steps[steps.length - 1]
-    if (last.level !== 0 || !(last.entry & Pte.V)) return null
+    const { level, hpa, entry } = steps[steps.length - 1]
+    if (!(entry & LEAF)) return null
     return {
-      pfn: this.#pfnAt(last.hpa),
-      writable: (last.entry & Pte.W) !== 0,
-      private: (last.entry & PTE_PRIVATE) !== 0,
+      pfn: (this.#pfnAt(hpa) + (level === 0 ? 0 : gfn % LARGE_LEAF_PAGES)) as Pfn,
+      writable: (entry & Pte.W) !== 0,
+      private: (entry & PTE_PRIVATE) !== 0,
+      level,
     }
   }
 
@@ -176,29 +339,41 @@ export class Stage2 {
       const hpa = this.#entryAt(table, gfn, level)
       const entry = this.#host.memory.loadEntry(hpa)
       steps.push({ level, index: (hpa - table * PAGE_SIZE) / PTE_SIZE, hpa, entry })
-      if (!(this.#host.memory.u32[hpa / 4] & Pte.V)) break
+      if (!isTable(this.#host.memory.u32[hpa / 4])) break
       table = this.#pfnAt(hpa)
     }
     return steps
   }
 
-  /** Every leaf: (gfn, frame, writable, private). For invariants and the inspector. */
-  forEachLeaf(visit: (gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean) => void): void {
+  /** Every mapped page, those of 2 MiB leaves one by one. For invariants and the inspector. */
+  forEachLeaf(
+    visit: (gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean, level: number) => void,
+  ): void {
     const { u32 } = this.#host.memory
-    const valid = (table: Pfn, index: number): number => table * PAGE_SIZE + index * PTE_SIZE
+    const entryOf = (table: Pfn, index: number): number => table * PAGE_SIZE + index * PTE_SIZE
+    const tell = (gfn: number, at: number, page: number, level: number): void => {
+      const low = u32[at / 4]
+      visit(
+        gfn + page,
+        (this.#pfnAt(at) + page) as Pfn,
+        (low & Pte.W) !== 0,
+        (low & PTE_PRIVATE) !== 0,
+        level,
+      )
+    }
     for (let i = 0; i < GSTAGE_ROOT_ENTRIES; i++) {
-      const rootAt = valid(this.root, i)
+      const rootAt = entryOf(this.root, i)
       if (!(u32[rootAt / 4] & Pte.V)) continue
       for (let j = 0; j < TABLE_ENTRIES; j++) {
-        const middleAt = valid(this.#pfnAt(rootAt), j)
-        if (!(u32[middleAt / 4] & Pte.V)) continue
-        for (let k = 0; k < TABLE_ENTRIES; k++) {
-          const at = valid(this.#pfnAt(middleAt), k)
-          const low = u32[at / 4]
-          if (!(low & Pte.V)) continue
-          const gfn = (i * TABLE_ENTRIES + j) * TABLE_ENTRIES + k
-          visit(gfn, this.#pfnAt(at), (low & Pte.W) !== 0, (low & PTE_PRIVATE) !== 0)
-        }
+        const middleAt = entryOf(this.#pfnAt(rootAt), j)
+        const gfn = (i * TABLE_ENTRIES + j) * TABLE_ENTRIES
+        if (u32[middleAt / 4] & LEAF)
+          for (let page = 0; page < LARGE_LEAF_PAGES; page++) tell(gfn, middleAt, page, 1)
+        else if (u32[middleAt / 4] & Pte.V)
+          for (let k = 0; k < TABLE_ENTRIES; k++) {
+            const at = entryOf(this.#pfnAt(middleAt), k)
+            if (u32[at / 4] & Pte.V) tell(gfn + k, at, 0, 0)
+          }
       }
     }
   }
@@ -207,7 +382,7 @@ export class Stage2 {
   destroy(): void {
     this.unmap(0, STAGE2_GFNS, { private: true, shared: true })
     this.freeUnlinked()
-    this.#host.buddy.free(this.root, ROOT_ORDER)
+    for (let i = 0; i < 1 << ROOT_ORDER; i++) this.#host.buddy.put((this.root + i) as Pfn)
     this.tablePages = 0
   }
 
@@ -231,6 +406,14 @@ export class Stage2 {
     return ((u32[at / 4] >>> PTE_PPN_SHIFT) + u32[at / 4 + 1] * 2 ** (32 - PTE_PPN_SHIFT)) as Pfn
   }
 }
+
+const leafEntry = (pfn: Pfn, writable: boolean, isPrivate: boolean): number =>
+  gstageLeaf(pfn, Pte.R | Pte.X | (writable ? Pte.W : 0)) + (isPrivate ? PTE_PRIVATE : 0)
+
+const isTable = (low: number): boolean => (low & (Pte.V | LEAF)) === Pte.V
+
+/** The table that holds the entry at an address. */
+const frameOf = (at: number): Pfn => Math.floor(at / PAGE_SIZE) as Pfn
 
 /** First gfn after `gfn` that is a multiple of 2^bits. */
 const next = (gfn: number, bits: number): number => ((gfn >>> bits) + 1) * 2 ** bits

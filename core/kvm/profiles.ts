@@ -35,6 +35,8 @@ export interface ArchBehaviour {
   readonly unknownSystemIoctl: 'EINVAL' | 'ENOTTY'
   /** KVM_SET_MEMORY_ATTRIBUTES is built in (CONFIG_KVM_GENERIC_MEMORY_ATTRIBUTES). */
   readonly memoryAttributes: boolean
+  /** Guests have a second stage of paging (tdp_enabled): without one memory cannot be faulted ahead, EOPNOTSUPP. */
+  readonly secondStagePaging: boolean
   /** The project-own KVM_GMEM_POPULATE exists. */
   readonly populate: boolean
   readonly vmTypes: readonly VmType[]
@@ -63,6 +65,7 @@ const architectures = {
     unknownVmIoctl: 'ENOTTY',
     unknownSystemIoctl: 'EINVAL',
     memoryAttributes: true,
+    secondStagePaging: true,
     populate: false,
     vmTypes: [DEFAULT_VM, { type: 1, privateMemory: true, declaredState: false }],
     vmGpaBitsCap: 0,
@@ -80,6 +83,7 @@ const architectures = {
     unknownVmIoctl: 'EINVAL',
     unknownSystemIoctl: 'EINVAL',
     memoryAttributes: true,
+    secondStagePaging: true,
     populate: true,
     vmTypes: [DEFAULT_VM, { type: 1, privateMemory: true, declaredState: true }],
     vmGpaBitsCap: 41,
@@ -96,11 +100,14 @@ export const hostProfile = (architecture: Architecture, version: LinuxVersion): 
   ...linuxBehaviour(version),
 })
 
-/** Linux 6.18 on x86-64, built without private memory: what the recorded vectors come from. */
+/** Linux 6.18 on x86-64, built without private memory, shadow paging: what the recorded vectors come from. */
 const recorder: HostProfile = {
   ...hostProfile('x86', '6.18'),
   name: 'x86-6.18-default-vm',
+  // Shadow paging walks whatever the guest's own tables can name.
+  gpaBits: 52,
   memoryAttributes: false,
+  secondStagePaging: false,
   vmTypes: [DEFAULT_VM],
 }
 

@@ -76,6 +76,11 @@ export class VcpuWords {
     this.kick()
   }
 
+  /** Takes request bits back that nobody has served; the vCPU must be outside guest mode. */
+  withdraw(bits: number): void {
+    Atomics.and(this.words, Vcpu.REQUESTS >> 2, ~bits)
+  }
+
   /** True when no guest instruction can run any more without the request having been served. */
   acknowledged(bits: number): boolean {
     return this.load(Vcpu.MODE) !== VcpuMode.IN_GUEST_MODE || (this.load(Vcpu.REQUESTS) & bits) === 0

@@ -2,6 +2,7 @@
 //
 // As arch/riscv/kvm/vcpu_sbi*.c; COVG is project-own and checked here, then left to the VMM to decide.
 
+import { U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
 import { KvmSystemEvent } from './kvm-run.ts'
@@ -20,6 +21,7 @@ import {
   SbiHsmState,
   SbiSrst,
 } from './sbi.ts'
+import { HypercallError, KVM_HC_MAP_GPA_RANGE, KVM_MAP_GPA_RANGE_ENCRYPTED } from './uapi.ts'
 import type { KvmVcpu } from './vcpu.ts'
 import type { Vm } from './vm.ts'
 
@@ -27,7 +29,7 @@ import type { Vm } from './vm.ts'
 export type SbiOutcome = 'answered' | 'exit'
 
 /** A guest's request to change a range, forwarded to the VMM; takes effect when the VMM answers success. */
-export interface CovgRequest {
+export interface ConversionRequest {
   readonly share: boolean
   /** Bytes, page aligned. */
   readonly gpa: number
@@ -71,7 +73,7 @@ const srst = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
 }
 
 /** Hands the call to the VMM; the answer is preset to NOT_SUPPORTED. */
-const forward = (vcpu: KvmVcpu, request: CovgRequest | null): SbiOutcome => {
+const forward = (vcpu: KvmVcpu, request: ConversionRequest | null): SbiOutcome => {
   const { registers } = vcpu
   const args = [0, 1, 2, 3, 4, 5].map((i) => registers.x(SBI_A0 + i))
   vcpu.run.setSbi(registers.x(SBI_EID), registers.x(SBI_FID), args)
@@ -96,6 +98,26 @@ const covg = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
   return forward(vcpu, { share, gpa, size })
 }
 
+/**
+ * KVM_HC_MAP_GPA_RANGE: checked here, then left to the VMM, which converts and answers (kvm_emulate_hypercall,
+ * arch/x86/kvm/x86.c). A user-mode guest cannot get here: its ecall traps to its own kernel, so x86's first check, that
+ * of the privilege, has nothing to refuse.
+ */
+const hypercall = (vcpu: KvmVcpu, number: number): SbiOutcome => {
+  const { registers, vm } = vcpu
+  if (number !== KVM_HC_MAP_GPA_RANGE || !(vm.hypercallExits & (1 << number)))
+    return answer(vcpu, -HypercallError.ENOSYS)
+  const [gpa, pages, attributes] = [0, 1, 2].map((i) => registers.x(SBI_A0 + i))
+  const aligned = (registers.xLow(SBI_A0) & (PAGE_SIZE - 1)) === 0
+  if (!aligned || pages === 0 || Math.floor(gpa / PAGE_SIZE) + pages >= 2 ** 64)
+    return answer(vcpu, -HypercallError.EINVAL)
+  vcpu.run.setHypercall(number, [gpa, pages, attributes])
+  const share = (registers.xLow(SBI_A0 + 2) & KVM_MAP_GPA_RANGE_ENCRYPTED) === 0
+  const size = Math.min(pages, U64_PAGES - gpa / PAGE_SIZE) * PAGE_SIZE
+  vcpu.pendingHypercall({ share, gpa, size })
+  return 'exit'
+}
+
 /** True when every gfn of [start, end) lies in a slot that has a guest_memfd. */
 const confidentialRam = (vm: Vm, start: number, end: number): boolean => {
   let covered = 0
@@ -105,7 +127,7 @@ const confidentialRam = (vm: Vm, start: number, end: number): boolean => {
 }
 
 /** The VMM answered success: the guest's declared state follows. */
-export const applyCovg = (vm: Vm, { share, gpa, size }: CovgRequest): void => {
+export const applyConversion = (vm: Vm, { share, gpa, size }: ConversionRequest): void => {
   const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
   if (share) vm.declared?.completeShare(start, end)
   else vm.declared?.completeUnshare(start, end)
@@ -127,6 +149,8 @@ export const sbiInKernel = (vcpu: KvmVcpu): SbiOutcome => {
     case SbiExtension.COVG:
       if (!(forwarded & SbiForward.COVG)) break
       return covg(vcpu, fid)
+    case SbiExtension.KVM_HYPERCALL:
+      return hypercall(vcpu, fid)
   }
   return answer(vcpu, SbiError.NOT_SUPPORTED)
 }

@@ -33,6 +33,8 @@ const probed = new Map<number, number>([
   [SbiExtension.SRST, 0],
   [SbiExtension.DBCN, SbiForward.DBCN],
   [SbiExtension.COVG, SbiForward.COVG],
+  // Always there, as the instruction is on x86; a hypercall that is not enabled answers ENOSYS.
+  [SbiExtension.KVM_HYPERCALL, 0],
 ])
 
 export interface SbiThreadContext {

@@ -11,6 +11,12 @@ export const SbiExtension = {
   DBCN: 0x4442434e,
   /** CoVE guest: share and unshare memory. Upstream KVM does not forward it; the software-protected VM does. */
   COVG: 0x434f5647,
+  /**
+   * Project-own: KVM's hypercalls, which RISC-V has no instruction for. SBI keeps 0x0A000000 to 0x0AFFFFFF for the
+   * firmware, its implementation id in the low bits; KVM's is 3, which BASE tells the guest, and KVM gives the id no
+   * meaning. The function id is the hypercall's number, a0 to a3 are its arguments, a0 is its answer as on x86.
+   */
+  KVM_HYPERCALL: 0x0a000003,
 } as const
 
 /** Error codes (a0). */

@@ -1,7 +1,7 @@
 // /dev/kvm: the system descriptor, where virtual machines come from (kvm_dev_ioctl, v7.2).
 
 import { KernelError } from '../base/errno.ts'
-import { anonInodeFs, FileType, OpenFile, OpenFlag } from '../host/file.ts'
+import { anonInodeFs, FileType, OpenFile, OpenFlag, openedWith } from '../host/file.ts'
 import type { Host } from '../host/host.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
@@ -58,7 +58,7 @@ export class KvmSystem {
 class KvmFile extends OpenFile {
   readonly #system: KvmSystem
 
-  constructor(system: KvmSystem) {
+  constructor(system: KvmSystem, flags: number = OpenFlag.RDWR) {
     const inode = {
       number: system.host.nextInode(),
       mode: FileType.character | 0o600,
@@ -67,12 +67,21 @@ class KvmFile extends OpenFile {
       name: '/dev/kvm',
       fileSystem: { ...anonInodeFs, magic: 0x01021994, noExec: false },
     }
-    super(inode, OpenFlag.RDWR | OpenFlag.LARGEFILE)
+    super(inode, openedWith(flags))
     this.#system = system
   }
 
-  override reopen(): OpenFile {
-    return new KvmFile(this.#system)
+  override get positioned(): boolean {
+    return true
+  }
+
+  /** noop_llseek. */
+  override lseek(): number {
+    return 0
+  }
+
+  override reopen(flags: number): OpenFile {
+    return new KvmFile(this.#system, flags)
   }
 
   // biome-ignore lint/correctness/useYield: none of these waits

@@ -27,6 +27,7 @@ test('K2 ioctl numbers', () => {
     CHECK_EXTENSION: 0x0000ae03,
     GET_VCPU_MMAP_SIZE: 0x0000ae04,
     CREATE_VCPU: 0x0000ae41,
+    GET_DIRTY_LOG: 0x4010ae42,
     SET_USER_MEMORY_REGION: 0x4020ae46,
     SET_USER_MEMORY_REGION2: 0x40a0ae49,
     RUN: 0x0000ae80,
@@ -36,8 +37,12 @@ test('K2 ioctl numbers', () => {
     GET_ONE_REG: 0x4010aeab,
     SET_ONE_REG: 0x4010aeac,
     GET_REG_LIST: 0xc008aeb0,
+    ENABLE_CAP: 0x4068aea3,
+    CLEAR_DIRTY_LOG: 0xc018aec0,
     SET_MEMORY_ATTRIBUTES: 0x4020aed2,
+    SET_MEMORY_ATTRIBUTES2: 0xc080aed2,
     CREATE_GUEST_MEMFD: 0xc040aed4,
+    PRE_FAULT_MEMORY: 0xc040aed5,
     // Project-own.
     GMEM_POPULATE: 0xc040aefe,
   })
@@ -61,6 +66,8 @@ test('K2 capabilities', () => {
     MULTI_ADDRESS_SPACE: 118,
     MAX_VCPU_ID: 128,
     IMMEDIATE_EXIT: 136,
+    MANUAL_DIRTY_LOG_PROTECT2: 168,
+    EXIT_HYPERCALL: 201,
     VM_GPA_BITS: 207,
     SYSTEM_EVENT_DATA: 215,
     USER_MEMORY2: 231,
@@ -71,17 +78,34 @@ test('K2 capabilities', () => {
     PRE_FAULT_MEMORY: 236,
     RISCV_MP_STATE_RESET: 242,
     GUEST_MEMFD_FLAGS: 244,
+    GUEST_MEMFD_MEMORY_ATTRIBUTES: 252,
   })
 })
 
 test('K2 exit reasons, flags and limits', () => {
-  expect(ExitReason).toMatchObject({ MMIO: 6, FAIL_ENTRY: 9, INTR: 10, INTERNAL_ERROR: 17, SYSTEM_EVENT: 24 })
-  expect(ExitReason).toMatchObject({
+  expect(ExitReason).toEqual({
     UNKNOWN: 0,
+    EXCEPTION: 1,
+    IO: 2,
     HYPERCALL: 3,
+    DEBUG: 4,
+    HLT: 5,
+    MMIO: 6,
+    IRQ_WINDOW_OPEN: 7,
+    SHUTDOWN: 8,
+    FAIL_ENTRY: 9,
+    INTR: 10,
+    INTERNAL_ERROR: 17,
+    SYSTEM_EVENT: 24,
+    DIRTY_RING_FULL: 31,
     RISCV_SBI: 35,
     RISCV_CSR: 36,
+    NOTIFY: 37,
     MEMORY_FAULT: 39,
+    TDX: 40,
+    ARM_SEA: 41,
+    ARM_LDST64B: 42,
+    SNP_REQ_CERTS: 43,
   })
   expect(MemFlag).toEqual({
     LOG_DIRTY_PAGES: 1,

@@ -1,20 +1,22 @@
 // The vCPU descriptor and its ioctls (kvm_vcpu_ioctl, v7.2), and who makes vCPUs for KVM_CREATE_VCPU.
 
-import { KernelError } from '../base/errno.ts'
+import { Errno, KernelError } from '../base/errno.ts'
 import { readU64 } from '../base/u64.ts'
 import { hva, PAGE_SIZE, type Pfn } from '../base/units.ts'
-import { anonInodeFs, OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
+import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, copyToUser, type UserArgument } from '../host/user-argument.ts'
 import type { Vma } from '../host/vma.ts'
 import { MpState } from './mp-state.ts'
+import { preFaultMemory } from './pre-fault.ts'
 import { flushRemoteTlbs } from './requests.ts'
 import { Kvm } from './uapi.ts'
+import { layouts } from './uapi-layouts.ts'
+import { PRE_FAULT_SIZE, readPreFault, writePreFault } from './uapi-structs.ts'
 import { KvmVcpu } from './vcpu.ts'
 import type { KvmHooks, Vm } from './vm.ts'
 
-const ONE_REG_SIZE = 16
 const SEIP = 1 << 9
 const INTERRUPT_SET = 0xffffffff
 const INTERRUPT_UNSET = 0xfffffffe
@@ -25,7 +27,7 @@ export class VcpuFile extends OpenFile {
   constructor(vcpu: KvmVcpu) {
     super(
       {
-        number: vcpu.vm.host.nextInode(),
+        number: ANON_INODE,
         mode: 0o600,
         links: 1,
         size: 0,
@@ -36,6 +38,11 @@ export class VcpuFile extends OpenFile {
     )
     this.vcpu = vcpu
     vcpu.vm.get()
+  }
+
+  /** noop_llseek. */
+  override lseek(): number {
+    return 0
   }
 
   protected override *release(): KernelTask<void> {
@@ -57,6 +64,18 @@ export class VcpuFile extends OpenFile {
   override *ioctl(process: Process, number: number, argument: UserArgument): KernelTask<number> {
     const { vcpu } = this
     if (process !== vcpu.vm.process) throw new KernelError('EIO')
+    // An asynchronous ioctl: it is for a vCPU that runs, whose mutex is held.
+    if (number === Kvm.INTERRUPT) return yield* this.#interrupt(process, argument)
+    yield* vcpu.mutex.lock()
+    try {
+      return yield* this.#exclusive(process, number, argument)
+    } finally {
+      vcpu.mutex.unlock()
+    }
+  }
+
+  *#exclusive(process: Process, number: number, argument: UserArgument): KernelTask<number> {
+    const { vcpu } = this
     switch (number) {
       case Kvm.RUN:
         if (argument !== 0) throw new KernelError('EINVAL')
@@ -78,21 +97,34 @@ export class VcpuFile extends OpenFile {
         vcpu.mpState = state
         return 0
       }
-      case Kvm.INTERRUPT: {
-        const view = yield* copyFromUser(process, argument, 4)
-        const irq = view.getUint32(0, true)
-        if (irq !== INTERRUPT_SET && irq !== INTERRUPT_UNSET) throw new KernelError('EINVAL')
-        vcpu.words.setPending(SEIP, irq === INTERRUPT_SET)
-        return 0
-      }
+      case Kvm.PRE_FAULT_MEMORY:
+        if (!vcpu.vm.profile.preFault) throw new KernelError('EINVAL')
+        return yield* this.#preFault(process, argument)
       default:
         throw new KernelError('EINVAL')
     }
   }
 
+  *#interrupt(process: Process, argument: UserArgument): KernelTask<number> {
+    const view = yield* copyFromUser(process, argument, layouts.kvm_interrupt.size)
+    const irq = view.getUint32(0, true)
+    if (irq !== INTERRUPT_SET && irq !== INTERRUPT_UNSET) throw new KernelError('EINVAL')
+    this.vcpu.words.setPending(SEIP, irq === INTERRUPT_SET)
+    return 0
+  }
+
+  /** What is left of the range goes back to the caller whatever the result. */
+  *#preFault(process: Process, argument: UserArgument): KernelTask<number> {
+    const view = yield* copyFromUser(process, argument, PRE_FAULT_SIZE)
+    const left = yield* preFaultMemory(this.vcpu, readPreFault(view))
+    if (!left.errno) writePreFault(view, left)
+    yield* copyToUser(process, argument, view)
+    return left.errno ? -Errno[left.errno] : 0
+  }
+
   /** struct kvm_one_reg: the id, and the user address of the 64-bit value. */
   *#oneReg(process: Process, set: boolean, argument: UserArgument): KernelTask<number> {
-    const view = yield* copyFromUser(process, argument, ONE_REG_SIZE)
+    const view = yield* copyFromUser(process, argument, layouts.kvm_one_reg.size)
     const id = view.getBigUint64(0, true)
     const address = readU64(view, 8)
     if (set) {

@@ -9,6 +9,8 @@ import { gpa, hpa, hpaToPfn, type Pfn, pfnToHpa } from '../base/units.ts'
 import { Exit, Vcpu } from '../engine/vcpu-block.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { vcpuBlock } from '../host/layout.ts'
+import { Mutex } from '../host/locks.ts'
+import { PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
 import { type GuestAccess, handleGuestFault } from './fault.ts'
 import { FAIL_ENTRY_ENGINE, KVM_INTERNAL_ERROR_EMULATION, KvmRun } from './kvm-run.ts'
 import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
@@ -16,7 +18,7 @@ import { MpState } from './mp-state.ts'
 import { OneRegisters } from './one-reg.ts'
 import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuWords } from './requests.ts'
 import { SBI_A0, SBI_A1, SbiError } from './sbi.ts'
-import { applyCovg, type CovgRequest, sbiInKernel } from './sbi-kernel.ts'
+import { applyConversion, type ConversionRequest, sbiInKernel } from './sbi-kernel.ts'
 import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import { VcpuRegisters } from './vcpu-registers.ts'
 import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
@@ -25,7 +27,8 @@ import type { Vm } from './vm.ts'
 /** What the next KVM_RUN has to complete. */
 type Pending =
   | { readonly kind: 'mmio'; readonly access: MmioAccess; readonly bytes: number }
-  | { readonly kind: 'sbi'; readonly request: CovgRequest | null }
+  | { readonly kind: 'sbi'; readonly request: ConversionRequest | null }
+  | { readonly kind: 'hypercall'; readonly request: ConversionRequest }
 
 const accesses = new Map<number, GuestAccess>([
   [Exit.FETCH_GUEST_PAGE_FAULT, 'fetch'],
@@ -44,6 +47,8 @@ export class KvmVcpu {
   readonly words: VcpuWords
   readonly run: KvmRun
   readonly oneReg: OneRegisters
+  /** Held by every ioctl of the vCPU but those that reach it while it runs. */
+  readonly mutex: Mutex
   readonly #block: number
   #pending: Pending | null = null
   #signalled = false
@@ -59,6 +64,7 @@ export class KvmVcpu {
     this.words = new VcpuWords(buffer, this.#block)
     this.run = new KvmRun(this.registers)
     this.oneReg = new OneRegisters(this.registers, now)
+    this.mutex = new Mutex(vm.host, 'vcpu->mutex')
     this.registers.setWord(Vcpu.PRIV, 1)
     this.registers.setWord(Vcpu.HGATP_ROOT, pfnToHpa(vm.stage2.root))
     this.registers.setNumber(Vcpu.STIMECMP, -1)
@@ -99,8 +105,13 @@ export class KvmVcpu {
   }
 
   /** The next KVM_RUN puts the VMM's answer into a0 and a1, and applies `request` when it is success. */
-  pendingSbi(request: CovgRequest | null): void {
+  pendingSbi(request: ConversionRequest | null): void {
     this.#pending = { kind: 'sbi', request }
+  }
+
+  /** The next KVM_RUN puts the VMM's answer into a0, and applies `request` when it is 0. */
+  pendingHypercall(request: ConversionRequest): void {
+    this.#pending = { kind: 'hypercall', request }
   }
 
   /**
@@ -108,9 +119,9 @@ export class KvmVcpu {
    * EHWPOISON with exit reason MEMORY_FAULT.
    */
   *ioctlRun(): KernelTask<void> {
-    this.run.exitReason = ExitReason.UNKNOWN
     this.#completePending()
     if (this.run.immediateExit) throw new KernelError('EINTR')
+    this.run.exitReason = ExitReason.UNKNOWN
     try {
       yield* this.#enterUntilExit()
     } catch (error) {
@@ -147,8 +158,20 @@ export class KvmVcpu {
     }
   }
 
-  #interrupted(): never {
+  /** A signal waits for the vCPU's thread. */
+  get signalPending(): boolean {
+    return this.#signalled
+  }
+
+  /** The thread is on its way to user space, where a signal that waits is delivered. */
+  takeSignal(): void {
+    if (!this.#signalled) return
     this.#signalled = false
+    this.words.withdraw(KvmRequest.SIGNAL)
+  }
+
+  #interrupted(): never {
+    this.takeSignal()
     this.#count('signal_exits')
     this.run.exitReason = ExitReason.INTR
     throw new KernelError('EINTR')
@@ -162,12 +185,24 @@ export class KvmVcpu {
       if (exit) this.#count('sbi_exit_user')
       return exit
     }
-    const access = accesses.get(cause)
+    const access = this.#access(cause)
     if (!access) {
       this.run.setInternalError(KVM_INTERNAL_ERROR_EMULATION, [cause])
       return true
     }
     return yield* this.#guestPageFault(access)
+  }
+
+  /**
+   * What the faulting access was. The cause is that of the instruction's own access; where the fault was the page
+   * walk's, the pseudoinstruction says whether it read a page-table entry or wrote A and D into it.
+   */
+  #access(cause: number): GuestAccess | undefined {
+    const access = accesses.get(cause)
+    if (!access) return undefined
+    const instruction = this.registers.word(Vcpu.EXIT_INSN)
+    if (instruction === PSEUDO_WRITE_PTE64) return 'write'
+    return instruction === PSEUDO_READ_PTE64 ? 'read' : access
   }
 
   *#guestPageFault(access: GuestAccess): KernelTask<boolean> {
@@ -215,11 +250,18 @@ export class KvmVcpu {
       this.registers.advancePc(pending.bytes)
       return
     }
+    if (pending.kind === 'hypercall') {
+      const answer = this.run.hypercallReturn
+      this.registers.setX(SBI_A0, answer)
+      this.registers.advancePc(4)
+      if (answer === 0) applyConversion(this.vm, pending.request)
+      return
+    }
     const { error, value } = this.run.sbiReturn
     this.registers.setX(SBI_A0, error)
     this.registers.setX(SBI_A1, value)
     this.registers.advancePc(4)
-    if (pending.request && error === SbiError.SUCCESS) applyCovg(this.vm, pending.request)
+    if (pending.request && error === SbiError.SUCCESS) applyConversion(this.vm, pending.request)
   }
 
   #count(stat: VcpuStatName): void {

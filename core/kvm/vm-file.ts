@@ -1,12 +1,14 @@
 // The VM descriptor: the gate in front of its ioctls, and their decoding (kvm_vm_ioctl, v7.2).
 
 import { Errno, KernelError } from '../base/errno.ts'
-import { anonInodeFs, OpenFile, OpenFlag } from '../host/file.ts'
+import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, copyToUser, type UserArgument } from '../host/user-argument.ts'
 import { setMemoryAttributes } from './attributes.ts'
 import { checkExtension } from './capabilities.ts'
+import { clearDirtyLog, getDirtyLog } from './dirty-log.ts'
+import { enableCap } from './enable-cap.ts'
 import { createGmem } from './gmem.ts'
 import { setUserMemoryRegion } from './memslots.ts'
 import { populateGmem } from './populate.ts'
@@ -23,6 +25,14 @@ import {
   readMemoryRegion,
   writeGmemPopulate,
 } from './uapi.ts'
+import {
+  CLEAR_DIRTY_LOG_SIZE,
+  DIRTY_LOG_SIZE,
+  ENABLE_CAP_SIZE,
+  readClearDirtyLog,
+  readDirtyLog,
+  readEnableCap,
+} from './uapi-structs.ts'
 import type { Vm } from './vm.ts'
 
 export class VmFile extends OpenFile {
@@ -31,7 +41,7 @@ export class VmFile extends OpenFile {
   constructor(vm: Vm) {
     super(
       {
-        number: vm.host.nextInode(),
+        number: ANON_INODE,
         mode: 0o600,
         links: 1,
         size: 0,
@@ -41,6 +51,11 @@ export class VmFile extends OpenFile {
       OpenFlag.RDWR,
     )
     this.vm = vm
+  }
+
+  /** noop_llseek. */
+  override lseek(): number {
+    return 0
   }
 
   protected override *release(): KernelTask<void> {
@@ -62,6 +77,18 @@ export class VmFile extends OpenFile {
       case Kvm.SET_USER_MEMORY_REGION2: {
         const view = yield* copyFromUser(process, argument, MEMORY_REGION2_SIZE)
         return yield* setUserMemoryRegion(vm, process, readMemoryRegion(view, true), true)
+      }
+      case Kvm.GET_DIRTY_LOG: {
+        const view = yield* copyFromUser(process, argument, DIRTY_LOG_SIZE)
+        return yield* getDirtyLog(vm, process, readDirtyLog(view))
+      }
+      case Kvm.CLEAR_DIRTY_LOG: {
+        const view = yield* copyFromUser(process, argument, CLEAR_DIRTY_LOG_SIZE)
+        return yield* clearDirtyLog(vm, process, readClearDirtyLog(view))
+      }
+      case Kvm.ENABLE_CAP: {
+        const view = yield* copyFromUser(process, argument, ENABLE_CAP_SIZE)
+        return enableCap(vm, readEnableCap(view))
       }
       case Kvm.SET_MEMORY_ATTRIBUTES: {
         if (!vm.profile.memoryAttributes) throw new KernelError(vm.profile.unknownVmIoctl)

@@ -8,7 +8,7 @@ import type { Host } from '../host/host.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { Mutex } from '../host/locks.ts'
 import type { Process } from '../host/process.ts'
-import { VmFloat } from '../host/tables.ts'
+import { VmFloat, VmWord } from '../host/tables.ts'
 import { DeclaredState } from './declared.ts'
 import { KvmGmemClient } from './gmem.ts'
 import { MmuInvalidate } from './invalidate.ts'
@@ -68,6 +68,10 @@ export class Vm {
   generation = 0
   /** MMU-notifier passes under way; the slot sets do not swap meanwhile. */
   activeInvalidations = 0
+  /** Options of KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 in force. */
+  manualDirtyLogProtect = 0
+  /** Hypercalls that exit to the VMM, a bit each (KVM_CAP_EXIT_HYPERCALL). */
+  hypercallExits = 0
   /** Pages in slots that have host memory (nr_memslot_pages). */
   slotPages = 0
 
@@ -100,6 +104,7 @@ export class Vm {
     this.hooks = hooks
     this.debug = debug
     this.row = host.memory.tables.allocVm(HYPERVISOR_KVM, type.type)
+    host.memory.tables.setVmWord(this.row, VmWord.PROCESS, process.id)
     try {
       this.stage2 = new Stage2(host, this.row)
     } catch (error) {

@@ -3,9 +3,16 @@
 // The hypervisor worker implements it. Everything that is drawn comes from the shared tables (view.ts), never
 // from what a call returned.
 
+import type { CompactionReport } from '../host/compaction.ts'
+import type { PressureReport } from '../host/pressure.ts'
 import type { HostResult } from '../vmm/host-actions.ts'
+import type { HostChoice, StoreKind } from './host-choice.ts'
 
+export type { CompactionReport } from '../host/compaction.ts'
+export type { PressureReport } from '../host/pressure.ts'
+export type { ReclaimKind as PressureKind } from '../host/reclaim.ts'
 export type { HostResult } from '../vmm/host-actions.ts'
+export type { HostChoice } from './host-choice.ts'
 
 /** What to build a machine from. */
 export interface MachineConfig {
@@ -21,6 +28,8 @@ export interface MachineConfig {
   readonly append: string
   /** True: guest RAM starts private (guest_memfd half); false: shared. */
   readonly private: boolean
+  /** The emulated host it runs on. */
+  readonly host: HostChoice
 }
 
 /** The machine's state, in the header of host memory (Header.MACHINE_STATE). */
@@ -50,6 +59,8 @@ export interface WalkStep {
   readonly hpa?: number
   /** The entry, as hexadecimal text. */
   readonly entry: string
+  /** An xarray node's 64 slots: 0 empty, 1 a node further down, 2 an entry. */
+  readonly slots?: Uint8Array
 }
 
 /** Everything known about one guest page; what the inspector shows. */
@@ -74,6 +85,29 @@ export interface PageInspection {
   readonly guestBytes: Uint8Array | null
   /** The same bytes loaded by the VMM process through its mapping: bytes, or the error it really gets. */
   readonly hostBytes: HostResult<Uint8Array>
+  /** NUMA node of the frame the guest uses. */
+  readonly node: number | null
+  /** What holds the file's folios. */
+  readonly store: StoreKind | null
+  /** The frame is part of a 2 MiB folio. */
+  readonly large: boolean
+  /** References to the frame beyond the page cache and the mappings: pins, LRU batches. */
+  readonly pins: number
+  /** The frame is poisoned (PG_hwpoison). */
+  readonly poisoned: boolean
+}
+
+/** The host as the panel shows it. */
+export interface HostState {
+  /** The profile's name, as `riscv-7.2`. */
+  readonly profile: string
+  readonly store: StoreKind
+  readonly nodes: number
+  /** Pages (GPA) that the VMM holds pinned. */
+  readonly pinned: readonly number[]
+  /** Pages (GPA) whose frames are poisoned. */
+  readonly poisoned: readonly number[]
+  readonly pressure: PressureReport
 }
 
 /** Counters for `--stats` and the status bar. */
@@ -128,12 +162,31 @@ export interface MachineApi {
   /** The VMM process loads `length` bytes at its own mapping of that guest page. */
   hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>>
   hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>>
-  /** KVM_SET_MEMORY_ATTRIBUTES behind the guest's back. `size` in bytes. */
+  /**
+   * KVM_SET_MEMORY_ATTRIBUTES, or where memory is converted in place KVM_SET_MEMORY_ATTRIBUTES2 on the file, once,
+   * behind the guest's back. `size` in bytes. EAGAIN: the page at `gpa` of the result is in use.
+   */
   hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>>
-  /** fallocate(PUNCH_HOLE | KEEP_SIZE) on the guest_memfd behind [gpa, gpa + size). */
+  /** fallocate(PUNCH_HOLE | KEEP_SIZE) on the guest_memfd behind [gpa, gpa + size): also what cures a memory error. */
   hostPunchHole(gpa: number, size: number): Promise<HostResult<number>>
   /** fallocate(KEEP_SIZE): allocates the guest_memfd pages behind [gpa, gpa + size). */
   hostAllocate(gpa: number, size: number): Promise<HostResult<number>>
+  /**
+   * vmsplice of the VMM's mapping of the page into a pipe: a reference that lasts until unpinned. The frame's pfn.
+   * ENODEV or EFAULT: the page is private, so the VMM has no way to it.
+   */
+  hostPin(gpa: number): Promise<HostResult<number>>
+  /** Reads the pipe empty: 0. ENOENT when the page is not pinned. */
+  hostUnpin(gpa: number): Promise<HostResult<number>>
+  /** memory_failure() of the frame behind the page: its pfn. ENXIO: none; EHWPOISON: broken already. */
+  hostPoison(gpa: number): Promise<HostResult<number>>
+  /** lru_add_drain_all(): references given back. */
+  hostDrain(): Promise<HostResult<number>>
+  /** Compacts the host's memory: what moved, what refused to. */
+  hostCompact(): Promise<CompactionReport>
+  /** Another process takes anonymous frames until `keepFree` frames are free; null: it gives all back. */
+  setPressure(keepFree: number | null): Promise<PressureReport>
+  hostState(): Promise<HostState>
   inspect(gpa: number, length: number): Promise<PageInspection>
   stats(): Promise<MachineStats>
   /** Checks the memory side's invariants (docs/SPEC.md F, M, S) with the machine at rest: what is wrong, as text. */

@@ -4,58 +4,69 @@
 
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { XArrayStep } from '../base/xarray.ts'
+import { isLargeFolio } from '../gmem/large-folio.ts'
+import { PageType, PG } from '../host/folio-table.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { isPrivateGfn } from '../kvm/attributes.ts'
 import { hostRead } from '../vmm/host-actions.ts'
 import type { Vmm } from '../vmm/vmm.ts'
 import type { PageInspection, WalkStep } from './api.ts'
+import { guestPage } from './guest-page.ts'
 
 const hex = (value: number): string => `0x${value.toString(16)}`
 
 /** Inspects the page at `address`; `length` bytes of its contents from there (not beyond the page). */
 export function* inspectPage(vmm: Vmm, address: number, length: number): KernelTask<PageInspection> {
   const { vm, process } = vmm
-  const { memory } = process.host
   const gfn = Math.floor(address / PAGE_SIZE)
-  const slot = vm.slotOf(gfn)
-  const attributePrivate = isPrivateGfn(vm, gfn)
+  const page = guestPage(vmm, gfn)
+  const { slot, attributePrivate, gmem, hostPfn, pfn, backing } = page
   const declaredPrivate = vm.declared ? vm.declared.isPrivate(gfn) : attributePrivate
-  const index = slot?.hasGmem ? slot.fileIndexOf(gfn) : null
-  const inode = slot?.gmem?.inode ?? null
-  const gmemPfn = inode && index !== null ? inode.folio(index) : null
-  const hostFrame = slot ? process.mappedFrame(slot.hvaOf(gfn)) : null
-  const leaf = vm.stage2.leaf(gfn)
-  const fromGmem = attributePrivate || (slot?.gmemOnly ?? false)
-  const backing = fromGmem ? gmemPfn : (hostFrame?.pfn ?? null)
-  const count = Math.min(length, PAGE_SIZE - (address % PAGE_SIZE))
+  const reachable = backing !== null && attributePrivate === declaredPrivate && !page.poisoned
+  const offset = address % PAGE_SIZE
+  const count = Math.min(length, PAGE_SIZE - offset)
   return {
     gpa: address,
     gfn,
     slot: slot ? { id: slot.id, flags: slot.flags, baseGfn: slot.baseGfn, pages: slot.pages } : null,
     attributePrivate,
     declaredPrivate,
-    gmem:
-      inode && index !== null
-        ? { file: inode.row, index, pfn: gmemPfn, path: inode.folioPath(index).map(xarrayStep) }
-        : null,
-    host: slot ? { hva: slot.hvaOf(gfn), pfn: hostFrame?.pfn ?? null } : null,
-    pfn: leaf?.pfn ?? backing,
+    gmem: gmem
+      ? {
+          file: gmem.inode.row,
+          index: gmem.index,
+          pfn: gmem.pfn,
+          path: gmem.inode.folioPath(gmem.index).map(xarrayStep),
+        }
+      : null,
+    host: slot ? { hva: slot.hvaOf(gfn), pfn: hostPfn } : null,
+    pfn,
     stage2: vm.stage2.walk(gfn).map((step) => ({ ...step, entry: hex(step.entry) })),
-    readableBy: readers(leaf !== null, hostFrame !== null && hostFrame.pfn === (leaf?.pfn ?? backing)),
-    guestBytes:
-      backing === null || attributePrivate !== declaredPrivate ? null : bytes(backing, address, count),
+    readableBy: readers(page.leafPfn !== null, hostPfn !== null && hostPfn === pfn),
+    guestBytes: reachable
+      ? new Uint8Array(process.host.memory.frame(backing).subarray(offset, offset + count))
+      : null,
     hostBytes: yield* hostRead(vmm, address, count),
-  }
-
-  function bytes(pfn: Pfn, at: number, size: number): Uint8Array {
-    const offset = at % PAGE_SIZE
-    return new Uint8Array(memory.frame(pfn).subarray(offset, offset + size))
+    node: pfn === null ? null : process.host.buddy.nodeOf(pfn),
+    store: gmem?.inode.store.kind ?? null,
+    large: pfn !== null && isLargeFolio(process.host.memory.folios, pfn),
+    pins: pfn === null ? 0 : pinsOf(vmm, pfn),
+    poisoned: page.poisoned,
   }
 }
 
-const xarrayStep = ({ level, slot, value, node }: XArrayStep<number>): WalkStep => ({
+/** References beyond the page cache's, the host mappings' and the one that memory_failure keeps. */
+const pinsOf = ({ process }: Vmm, pfn: Pfn): number => {
+  const { folios } = process.host.memory
+  const type = folios.type(pfn)
+  const cached = type === PageType.gmem || type === PageType.file ? 1 : 0
+  const broken = folios.has(pfn, PG.hwpoison) ? 1 : 0
+  return folios.refcount[pfn] - folios.mapcount[pfn] - cached - broken
+}
+
+const xarrayStep = ({ level, slot, value, node, slots }: XArrayStep<number>): WalkStep => ({
   level,
   index: slot,
+  slots,
   entry: node ? 'node' : value === undefined ? 'empty' : `folio, pfn ${hex(value)}`,
 })
 

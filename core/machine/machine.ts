@@ -10,7 +10,7 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
 import { Process } from '../host/process.ts'
 import { checkInvariants } from '../kvm/invariants.ts'
-import { DEFAULT_VERSION, hostProfile } from '../kvm/profiles.ts'
+import { hostProfile } from '../kvm/profiles.ts'
 import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../kvm/requests.ts'
 import { KvmSystem } from '../kvm/system.ts'
 import { VcpuMaker } from '../kvm/vcpu-file.ts'
@@ -18,15 +18,20 @@ import {
   type HostResult,
   hostAllocate,
   hostConvert,
+  hostPin,
   hostPunchHole,
   hostRead,
+  hostUnpin,
   hostWrite,
 } from '../vmm/host-actions.ts'
 import { type GuestPlacement, placeGuest } from '../vmm/placement.ts'
-import { type VcpuEnd, VcpuLoop } from '../vmm/vcpu-loop.ts'
+import type { VcpuEnd } from '../vmm/vcpu-hooks.ts'
+import { VcpuLoop } from '../vmm/vcpu-loop.ts'
 import { Vmm } from '../vmm/vmm.ts'
 import {
+  type CompactionReport,
   type ConversionPolicy,
+  type HostState,
   type KernelTaskState,
   type MachineApi,
   type MachineConfig,
@@ -34,8 +39,10 @@ import {
   MachineState,
   type MachineStats,
   type PageInspection,
+  type PressureReport,
   type TaskMode,
 } from './api.ts'
+import { HostPanel } from './host-panel.ts'
 import { inspectPage } from './inspect.ts'
 import { Notices } from './notices.ts'
 import type { Platform, Pumped } from './platform.ts'
@@ -48,6 +55,7 @@ const SEED_BYTES = 32
 interface Incarnation {
   readonly host: Host
   readonly vmm: Vmm
+  readonly panel: HostPanel
   readonly loops: readonly VcpuLoop[]
 }
 
@@ -127,27 +135,55 @@ export class Machine implements MachineApi, Pumped {
   }
 
   hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>> {
-    return this.#task('host read', (vmm) => hostRead(vmm, gpa, length))
+    return this.#task('host read', ({ vmm }) => hostRead(vmm, gpa, length))
   }
 
   hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>> {
-    return this.#task('host write', (vmm) => hostWrite(vmm, gpa, bytes))
+    return this.#task('host write', ({ vmm }) => hostWrite(vmm, gpa, bytes))
   }
 
   hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>> {
-    return this.#task('host convert', (vmm) => hostConvert(vmm, gpa, size, toPrivate))
+    return this.#task('host convert', ({ vmm }) => hostConvert(vmm, gpa, size, toPrivate))
   }
 
   hostPunchHole(gpa: number, size: number): Promise<HostResult<number>> {
-    return this.#task('host punch hole', (vmm) => hostPunchHole(vmm, gpa, size))
+    return this.#task('host punch hole', ({ vmm }) => hostPunchHole(vmm, gpa, size))
   }
 
   hostAllocate(gpa: number, size: number): Promise<HostResult<number>> {
-    return this.#task('host allocate', (vmm) => hostAllocate(vmm, gpa, size))
+    return this.#task('host allocate', ({ vmm }) => hostAllocate(vmm, gpa, size))
+  }
+
+  hostPin(gpa: number): Promise<HostResult<number>> {
+    return this.#task('host pin', ({ vmm }) => hostPin(vmm, gpa))
+  }
+
+  hostUnpin(gpa: number): Promise<HostResult<number>> {
+    return this.#task('host unpin', ({ vmm }) => hostUnpin(vmm, gpa))
+  }
+
+  hostPoison(gpa: number): Promise<HostResult<number>> {
+    return this.#task('memory failure', ({ panel }) => panel.poison(gpa))
+  }
+
+  hostDrain(): Promise<HostResult<number>> {
+    return this.#task('drain LRU', ({ panel }) => panel.drain())
+  }
+
+  hostCompact(): Promise<CompactionReport> {
+    return this.#task('kcompactd', ({ panel }) => panel.compact())
+  }
+
+  setPressure(keepFree: number | null): Promise<PressureReport> {
+    return this.#task('memory hog', ({ panel }) => panel.press(keepFree))
+  }
+
+  async hostState(): Promise<HostState> {
+    return this.#machine().incarnation.panel.state()
   }
 
   inspect(gpa: number, length: number): Promise<PageInspection> {
-    return this.#task('inspect', (vmm) => inspectPage(vmm, gpa, length))
+    return this.#task('inspect', ({ vmm }) => inspectPage(vmm, gpa, length))
   }
 
   async stats(): Promise<MachineStats> {
@@ -168,7 +204,7 @@ export class Machine implements MachineApi, Pumped {
       const running = this.#state() === MachineState.running
       await this.#pause()
       while (host.scheduler.tasks.length > 0) await this.#turn()
-      const violations = checkInvariants({ host, processes: [vmm.process], vms: [vmm.vm] })
+      const violations = checkInvariants({ host, processes: [...host.processes], vms: [vmm.vm] })
       if (running) this.#run()
       return violations
     })
@@ -259,9 +295,12 @@ export class Machine implements MachineApi, Pumped {
     events: MachineEvents,
   ): Incarnation {
     devices.reset()
-    const host = new Host(memory, { clock: () => (this.#now() * 1e6) / TIMEBASE_HZ })
-    const profile = hostProfile('riscv', DEFAULT_VERSION)
-    const system = new KvmSystem(host, profile, new VcpuMaker(this.#now))
+    const host = new Host(memory, {
+      nodes: config.host.nodes,
+      clock: () => (this.#now() * 1e6) / TIMEBASE_HZ,
+    })
+    const profile = hostProfile('riscv', config.host.version)
+    const system = new KvmSystem(host, profile, new VcpuMaker(this.#now), { parameters: config.host })
     const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
     host.scheduler.setMode(this.#taskMode)
@@ -276,7 +315,7 @@ export class Machine implements MachineApi, Pumped {
           notices,
         }),
     )
-    return { host, vmm, loops }
+    return { host, vmm, panel: new HostPanel(host, vmm), loops }
   }
 
   /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */
@@ -326,10 +365,10 @@ export class Machine implements MachineApi, Pumped {
     }
   }
 
-  /** Runs a VMM task and resolves with its result. */
-  #task<T>(name: string, task: (vmm: Vmm) => KernelTask<T>): Promise<T> {
-    const { host, vmm } = this.#machine().incarnation
-    const result = host.scheduler.spawn(name, task(vmm)).result()
+  /** Runs a task and resolves with its result. */
+  #task<T>(name: string, task: (incarnation: Incarnation) => KernelTask<T>): Promise<T> {
+    const { incarnation } = this.#machine()
+    const result = incarnation.host.scheduler.spawn(name, task(incarnation)).result()
     this.#ring()
     return result
   }

@@ -18,3 +18,25 @@ test('a guest that asks in a loop does not flood the page, and is heard again a 
   expect(sent[4]).toMatchObject({ severity: 'warning', title: 'Memory fault at 0x80003000', gpa: 0x80003000 })
   expect(sent[4].detail).toContain('touched the page as private, its attribute says shared')
 })
+
+test('a refused conversion names the page and the remedy, a fault for want of memory or a memory error what ends it', () => {
+  const sent: MachineNotice[] = []
+  const notices = new Notices(
+    (notice) => sent.push(notice),
+    () => 0,
+  )
+  notices.blocked(1, 0x80000000, 4 * 4096, true, 'EAGAIN', 0x80002000)
+  expect(sent[0]).toMatchObject({ title: 'Conversion failed with EAGAIN', gpa: 0x80002000 })
+  expect(sent[0].detail).toContain('could not make 4 pages at 0x80000000 private for vCPU 1')
+  expect(sent[0].detail).toContain('still holds the page at 0x80002000')
+  expect(sent[0].detail).toContain('unpin')
+  notices.outOfMemory(0, null)
+  expect(sent[1]).not.toHaveProperty('gpa')
+  expect(sent[1].detail).toContain('no frame is left for a page table')
+  notices.outOfMemory(0, 0x80001000)
+  expect(sent[2]).toMatchObject({ severity: 'error', gpa: 0x80001000 })
+  expect(sent[2].detail).toContain('release the memory pressure')
+  notices.poisoned(0, 0x80001000)
+  expect(sent[3]).toMatchObject({ title: 'Poisoned page at 0x80001000', gpa: 0x80001000 })
+  expect(sent[3].detail).toContain('punch it')
+})

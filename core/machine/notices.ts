@@ -1,5 +1,7 @@
 // What the machine tells a person, in words, and not more often than a person can read.
 
+import { PAGE_SIZE } from '../base/units.ts'
+import type { VmmNotices } from '../vmm/vcpu-hooks.ts'
 import type { MachineNotice } from './api.ts'
 
 /** Notices passed on in a second; a guest that asks in a loop must not flood the page. */
@@ -9,7 +11,7 @@ const hex = (value: number): string => `0x${value.toString(16)}`
 const count = (pages: number): string => (pages === 1 ? '1 page' : `${pages} pages`)
 const kind = (isPrivate: boolean): string => (isPrivate ? 'private' : 'shared')
 
-export class Notices {
+export class Notices implements VmmNotices {
   readonly #send: (notice: MachineNotice) => void
   readonly #nowMs: () => number
   #second = -1
@@ -40,8 +42,43 @@ export class Notices {
     this.#pass({
       severity: 'info',
       title: 'Conversion refused',
-      detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${count(size / 4096)} at ${hex(gpa)}; the policy answers DENIED and nothing changed.`,
+      detail: `vCPU ${vcpu} asked to ${share ? 'share' : 'unshare'} ${count(size / PAGE_SIZE)} at ${hex(gpa)}; the policy answers DENIED and nothing changed.`,
       gpa,
+    })
+  }
+
+  /** The kernel refused a conversion that the policy allows. */
+  blocked(vcpu: number, gpa: number, size: number, toPrivate: boolean, errno: string, page: number): void {
+    const what = `KVM could not make ${count(size / PAGE_SIZE)} at ${hex(gpa)} ${kind(toPrivate)} for vCPU ${vcpu}`
+    const why =
+      errno === 'EAGAIN'
+        ? `somebody still holds the page at ${hex(page)}, which error_offset names. Nothing changed and the guest may ask again: unpin that page in the host panel, or drain the LRU batches.`
+        : `it stopped at ${hex(page)}. Nothing changed.`
+    this.#pass({
+      severity: 'warning',
+      title: `Conversion failed with ${errno}`,
+      detail: `${what}: ${why}`,
+      gpa: page,
+    })
+  }
+
+  /** The host has no frame left for what a vCPU touched. */
+  outOfMemory(vcpu: number, gpa: number | null): void {
+    this.#pass({
+      severity: 'error',
+      title: 'The host is out of memory',
+      detail: `KVM_RUN of vCPU ${vcpu} failed with ENOMEM: no frame is left for ${gpa === null ? 'a page table' : `the page at ${hex(gpa)}`}, and guest memory may be neither swapped nor reclaimed to make room. The vCPU waits until memory comes free: release the memory pressure, or punch pages that the guest no longer needs.`,
+      ...(gpa === null ? {} : { gpa }),
+    })
+  }
+
+  /** A vCPU touched a page with a memory error. */
+  poisoned(vcpu: number, gpa: number | null): void {
+    this.#pass({
+      severity: 'error',
+      title: gpa === null ? 'Poisoned page' : `Poisoned page at ${hex(gpa)}`,
+      detail: `KVM_RUN of vCPU ${vcpu} failed with EHWPOISON: the frame behind the page has a memory error, and its contents are lost. The vCPU waits until the page has another frame: punch it in the host panel, and it reads as zeroes.`,
+      ...(gpa === null ? {} : { gpa }),
     })
   }
 

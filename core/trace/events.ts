@@ -34,10 +34,23 @@ export const traceEvents: readonly TraceEvent[] = [
   // from: attribute bits of the first gfn before; zapped: stage-2 leaves; asker: Asker; ns: from the ask to done
   own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'zapped'),
   own('gmemscope_convert_done', 'start', 'end', 'to', 'asker', 'ns', 'errno'),
-  own('gmemscope_stage2_map', 'gfn', 'pfn', 'writable', 'private'),
+  // level: 0 is a leaf of 4 KiB, 1 one of the 2 MiB around the gfn
+  own('gmemscope_stage2_map', 'gfn', 'pfn', 'writable', 'private', 'level'),
   own('gmemscope_memslot', 'change', 'slot', 'gfn', 'pages', 'flags'),
   own('gmemscope_memory_fault', 'gpa', 'size', 'flags', 'errno'),
   own('gmemscope_host_fault', 'hva', 'write', 'signal', 'code'),
+  upstream('kvm_set_vm_mem_attributes', 'start', 'end', 'attributes'),
+  // private: 1, shared: 0; zapped: stage-2 leaves
+  own('kvm_gmem_set_attributes', 'file', 'index', 'pages', 'private', 'zapped'),
+  own('kvm_gmem_split_folio', 'file', 'index', 'pfn'),
+  own('kvm_gmem_merge_folio', 'file', 'index', 'pfn'),
+  // type: PageType of the frame
+  own('gmemscope_memory_failure', 'pfn', 'type', 'index'),
+  own('kvm_gmem_error_folio', 'file', 'index', 'pfn', 'zapped'),
+  // pinned: 1 taken, 0 given back (pfn 0)
+  own('gmemscope_pin', 'gpa', 'pfn', 'pinned'),
+  // frames: free, and held by the process that makes the pressure
+  own('gmemscope_pressure', 'free', 'hog'),
 ] as const
 
 /** Who asked for a conversion. */

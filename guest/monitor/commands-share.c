@@ -1,4 +1,4 @@
-// share and unshare: conversions by the CoVE-guest calls.
+// share, unshare, keep: conversions by the CoVE-guest calls.
 #include "../lib/csr.h"
 #include "../lib/print.h"
 #include "../lib/sbi.h"
@@ -22,3 +22,44 @@ static void convert(u32 count, char **words, bool shared) {
 
 void command_share(u32 count, char **words) { convert(count, words, true); }
 void command_unshare(u32 count, char **words) { convert(count, words, false); }
+
+/** Word `i` of what is written to a page: no two words, pages or times give the same. */
+static u64 pattern(u64 gpa, u64 seed, u64 i) { return (gpa + i + 1) * 0x9e3779b97f4a7c15UL ^ seed; }
+
+/** What became of the pattern: "kept" or "lost". */
+static const char *verdict(u64 gpa, u64 seed) {
+  volatile u64 *page = (volatile u64 *)gpa;
+  u64 kept = 0, zero = 0;
+  for (u64 i = 0; i < PAGE_SIZE / 8; i++) {
+    kept += page[i] == pattern(gpa, seed, i);
+    zero += page[i] == 0;
+  }
+  if (kept == PAGE_SIZE / 8) return "kept";
+  return zero == PAGE_SIZE / 8 ? "lost, the page reads as zeroes" : "lost, the page holds something else";
+}
+
+/** Writes a page, converts it and compares. False when the host refuses. */
+static bool keep_one_way(const char *name, u64 gpa, bool to_shared) {
+  u64 seed = rdtime();
+  for (u64 i = 0; i < PAGE_SIZE / 8; i++) ((volatile u64 *)gpa)[i] = pattern(gpa, seed, i);
+  i64 error = (to_shared ? sbi_share : sbi_unshare)(gpa, PAGE_SIZE);
+  if (error) {
+    print("%s 0x%lx: %s (%ld)\n", name, gpa, sbi_error_name(error), error);
+    return false;
+  }
+  memory_declare(gpa, 1, to_shared);
+  print("  %s  %s\n", to_shared ? "private to shared" : "shared to private", verdict(gpa, seed));
+  return true;
+}
+
+void command_keep(u32 count, char **words) {
+  u64 gpa;
+  if (count != 2) {
+    put("usage: keep GPA\n");
+    return;
+  }
+  if (!parse_address(words[1], &gpa)) return;
+  gpa &= ~(PAGE_SIZE - 1);
+  bool shared = memory_is_shared(gpa);
+  if (keep_one_way(words[0], gpa, !shared)) keep_one_way(words[0], gpa, shared);
+}

@@ -42,7 +42,7 @@ static u64 index_of(u64 gpa) {
   return TRACKED_PAGES;
 }
 
-static bool is_shared(u64 gpa) {
+bool memory_is_shared(u64 gpa) {
   u64 index = index_of(gpa);
   return index < TRACKED_PAGES && (shared[index / 8] >> (index % 8)) & 1;
 }
@@ -92,8 +92,8 @@ static void print_states(void) {
     const struct range *ram = &machine.ram[i];
     u64 end = ram->base + ram->size;
     for (u64 from = ram->base, to; from < end; from = to) {
-      bool state = is_shared(from);
-      for (to = from + PAGE_SIZE; to < end && is_shared(to) == state; to += PAGE_SIZE) {
+      bool state = memory_is_shared(from);
+      for (to = from + PAGE_SIZE; to < end && memory_is_shared(to) == state; to += PAGE_SIZE) {
       }
       print("  0x%08lx-0x%08lx  %7lu pages  %s\n", from, to, (to - from) / PAGE_SIZE,
             state ? "shared" : "private");

@@ -17,5 +17,8 @@ void memory_print_map(void);
 /** Records a completed share or unshare. */
 void memory_declare(u64 gpa, u64 pages, bool shared);
 
+/** True when the page at `gpa` is declared shared. */
+bool memory_is_shared(u64 gpa);
+
 /** Pages of RAM declared shared. */
 u64 memory_shared_pages(void);

@@ -1,6 +1,12 @@
 // The command line of `npm run -s headless`.
 
 import { parseArgs } from 'node:util'
+import {
+  defaultHostChoice,
+  type HostChoice,
+  linuxVersions,
+  storeKinds,
+} from '../../core/machine/host-choice.ts'
 
 export interface HeadlessOptions {
   readonly kernel: string
@@ -10,6 +16,7 @@ export interface HeadlessOptions {
   readonly ramBytes: number
   readonly vcpus: number
   readonly private: boolean
+  readonly host: HostChoice
   readonly until: RegExp | undefined
   /** Seconds; Infinity when not given. */
   readonly timeout: number
@@ -27,6 +34,10 @@ export const USAGE = `usage: npm run -s headless -- --kernel FILE [options]
   --mem SIZE       guest RAM: 64M, 256M (default 128M), 1G
   --smp N          vCPUs, 1 to 8 (default 1)
   --private        guest RAM starts private, in a guest_memfd the host cannot map
+  --host VERSION   Linux the host runs: ${linuxVersions.join(', ')} (default ${defaultHostChoice.version})
+  --store KIND     what holds a guest_memfd's folios: ${storeKinds.join(' or ')} (default ${defaultHostChoice.gmemStore})
+  --large-folios   guest_memfd uses 2 MiB folios (project-own)
+  --nodes N        NUMA nodes of the host, 1 or 2 (default 1)
   --until REGEX    end with status 0 when the console prints a match
   --timeout S      end with status 3 after S seconds
   --stats          JSON on standard error at the end
@@ -57,6 +68,13 @@ const parseRegex = (text: string): RegExp => {
   }
 }
 
+/** The value of an option that takes one of a few words. */
+const parseWord = <T extends string>(option: string, text: string, words: readonly T[]): T => {
+  const found = words.find((word) => word === text)
+  if (found === undefined) throw new UsageError(`--${option} ${text}: one of ${words.join(', ')}`)
+  return found
+}
+
 /** Parses process arguments (without node and script). Throws UsageError with a message for people. */
 export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions => {
   let values: Partial<Record<string, string | boolean>>
@@ -70,6 +88,10 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
         mem: { type: 'string' },
         smp: { type: 'string' },
         private: { type: 'boolean' },
+        host: { type: 'string' },
+        store: { type: 'string' },
+        'large-folios': { type: 'boolean' },
+        nodes: { type: 'string' },
         until: { type: 'string' },
         timeout: { type: 'string' },
         stats: { type: 'boolean' },
@@ -93,6 +115,12 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
     ramBytes: parseSize(text('mem') ?? '128M'),
     vcpus,
     private: values.private === true,
+    host: {
+      version: parseWord('host', text('host') ?? defaultHostChoice.version, linuxVersions),
+      gmemStore: parseWord('store', text('store') ?? defaultHostChoice.gmemStore, storeKinds),
+      gmemLargeFolios: values['large-folios'] === true,
+      nodes: parseWord('nodes', text('nodes') ?? '1', ['1', '2']) === '2' ? 2 : 1,
+    },
     until: until === undefined ? undefined : parseRegex(until),
     timeout,
     stats: values.stats === true,

@@ -4,6 +4,9 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { elf } from '../../core/engine/testing/elf.ts'
+import { SbiExtension } from '../../core/kvm/sbi.ts'
+import { assemble } from '../../core/riscv/asm.ts'
 import { headless, stress } from './testing/run.ts'
 
 const monitor = 'public/guests/monitor.elf'
@@ -35,6 +38,17 @@ describe('the monitor', () => {
     expect(stats.exits.sbi_exit_user).toBe(4)
     // One by the VMM at the start, three by the guest.
     expect(stats.conversions).toBe(4)
+  })
+
+  test('runs on the host that is asked for', async () => {
+    const host = ['--host', 'next-in-place', '--store', 'filemap', '--large-folios', '--nodes', '2']
+    const run = await headless(
+      ['--kernel', monitor, '--private', ...host, '--timeout', '25'],
+      ['keep +0', 'poweroff'],
+    )
+    expect(run.output).toContain('private to shared  kept')
+    expect(run.output).toContain('shared to private  kept')
+    expect(run.status).toBe(0)
   })
 
   test('two vCPUs count together without losing an update', async () => {
@@ -93,6 +107,59 @@ test('litmus: two harts on real threads show only allowed outcomes', async () =>
   expect(run.status).toBe(0)
 }, 90_000)
 
+describe('conversions by hypercall', () => {
+  const BASE = 0x80200000
+  /** Asks for one page at `gpa` to be shared (or, encrypted, private), and fails unless the answer is `expected`. */
+  const ask = (gpa: number, encrypted: boolean, expected: number): string => `
+    li a0, ${gpa}
+    li a1, 1
+    li a2, ${encrypted ? 16 : 0}
+    li a6, 12
+    li a7, ${0x0a000003}
+    ecall
+    li t0, ${expected}
+    bne a0, t0, wrong
+  `
+  const program = (body: string): string => {
+    const source = `
+      ${body}
+      li a0, 0
+      li a1, 0
+      j out
+      wrong:
+      li a0, 0
+      li a1, 1
+      out:
+      li a6, 0
+      li a7, ${SbiExtension.SRST}
+      ecall
+    `
+    const words = new Uint32Array(128)
+    words.set(assemble(source, BASE))
+    return temporary('hypercall.elf', Buffer.from(elf(words, BASE, BASE + 0x1000)))
+  }
+
+  test.each(['7.2', 'next-in-place'])('MAP_GPA_RANGE shares and unshares on Linux %s', async (version) => {
+    const touch = `
+      li t1, 0x80400000
+      sw t1, 0(t1)
+    `
+    const kernel = program(
+      ask(0x80400000, false, 0) + touch + ask(0x80400000, true, 0) + touch + ask(0x1000, false, -22),
+    )
+    const args = ['--kernel', kernel, '--private', '--host', version, '--timeout', '25', '--stats']
+    const run = await headless(args)
+    expect(run.errors).not.toContain('Memory fault')
+    expect(JSON.parse(run.errors).conversions).toBe(3)
+    expect(run.status).toBe(0)
+  })
+
+  test('a VM without private memory has no such call', async () => {
+    const run = await headless(['--kernel', program(ask(0x80400000, false, -1000)), '--timeout', '25'])
+    expect(run.status).toBe(0)
+  })
+})
+
 describe('exit statuses', () => {
   test('0 when the console shows what was waited for', async () => {
     expect((await headless(['--kernel', monitor, '--until', 'Type help', '--timeout', '25'])).status).toBe(0)
@@ -111,6 +178,13 @@ describe('exit statuses', () => {
     ['a file that is not there', ['--kernel', '/nonexistent'], 'ENOENT'],
     ['RAM of no size', ['--kernel', monitor, '--mem', '3'], '--mem 3'],
     ['nine vCPUs', ['--kernel', monitor, '--smp', '9'], '--smp'],
+    ['a Linux there is not', ['--kernel', monitor, '--host', '6.9'], '--host 6.9: one of 6.8, 6.11'],
+    [
+      'a store there is not',
+      ['--kernel', monitor, '--store', 'btree'],
+      '--store btree: one of xarray, filemap',
+    ],
+    ['three nodes', ['--kernel', monitor, '--nodes', '3'], '--nodes 3: one of 1, 2'],
     ['text as kernel', ['--kernel', temporary('text', Buffer.from('hello'))], 'neither an ELF'],
     ['a truncated ELF', ['--kernel', temporary('cut.elf', good.subarray(0, 100))], 'program header'],
     ['RAM smaller than the image', ['--kernel', monitor, '--mem', '4M'], 'more RAM'],

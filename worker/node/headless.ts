@@ -33,6 +33,7 @@ const machineConfig = (options: HeadlessOptions): MachineConfig => ({
   ...(options.initrd === undefined ? {} : { initrd: readFile('initrd', options.initrd) }),
   append: options.append,
   private: options.private,
+  host: options.host,
 })
 
 /** Runs the guest to its end and returns the exit status. */

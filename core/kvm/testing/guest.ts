@@ -36,13 +36,17 @@ export class TestGuest {
   *touch(vm: Vm, address: number, value: number | null): KernelTask<number | FaultResult> {
     const gfn = Math.floor(address / PAGE_SIZE)
     for (let i = 0; i < RETRIES; i++) {
-      const entry = this.#tlb.get(gfn) ?? this.#refill(vm, gfn)
+      const cached = this.#tlb.get(gfn)
+      // A fault drops what it faulted on: the permission may be there meanwhile.
+      const entry = cached && (value === null || cached.writable) ? cached : this.#refill(vm, gfn)
       if (entry && (value === null || entry.writable)) {
         const frame = vm.host.memory.frame(entry.pfn)
         if (value === null) return frame[address % PAGE_SIZE]
         frame[address % PAGE_SIZE] = value
         return value
       }
+      // What did not allow the access is looked up anew once the fault is served.
+      this.#tlb.delete(gfn)
       yield { at: 'guest/page_fault' }
       const result = yield* handleGuestFault(vm, gpa(address), value === null ? 'read' : 'write')
       if (result.kind !== 'resume') return result

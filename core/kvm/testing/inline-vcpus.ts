@@ -5,6 +5,7 @@ import { Engine } from '../../engine/engine.ts'
 import { Vcpu } from '../../engine/vcpu-block.ts'
 import { HostMemory } from '../../host/host-memory.ts'
 import { vcpuBlock } from '../../host/layout.ts'
+import type { TaskHandle } from '../../host/scheduler.ts'
 import { assemble } from '../../riscv/asm.ts'
 import { OneReg } from '../one-reg.ts'
 import { DEFAULT_VERSION, hostProfile } from '../profiles.ts'
@@ -14,13 +15,22 @@ import type { KvmVcpu } from '../vcpu.ts'
 import { VcpuFile, VcpuMaker } from '../vcpu-file.ts'
 import { VcpuThread } from '../vcpu-thread.ts'
 import type { Vm } from '../vm.ts'
-import { KvmHost } from './kvm-host.ts'
+import { KvmHost, type KvmHostOptions } from './kvm-host.ts'
 
 export const RAM = 0x80000000
 const RAM_BYTES = 16 * 4096
 const HOST_BYTES = 64 * 2 ** 20
 
-/** A software-protected VM with 16 private pages of RAM at 0x80000000 and its vCPUs. */
+export interface InlineMachineOptions extends Omit<KvmHostOptions, 'memory' | 'hooks'> {
+  /** GUEST_MEMFD_FLAG_* of the file behind RAM. */
+  readonly ramFlags?: number
+  /** Bytes of RAM: 16 pages unless told. */
+  readonly ramBytes?: number
+  /** Argument of KVM_CREATE_VM: 1 unless told. A VM of type 0 has no private memory, and its slot no host memory. */
+  readonly vmType?: 0 | 1
+}
+
+/** A VM with RAM at 0x80000000, private where its type has private memory, and its vCPUs. */
 export class InlineMachine {
   readonly kvm: KvmHost
   readonly vmFd: number
@@ -30,27 +40,31 @@ export class InlineMachine {
   readonly fds: readonly number[]
   readonly #threads: readonly VcpuThread[]
 
-  constructor(vcpuCount = 1) {
-    const memory = HostMemory.create(HOST_BYTES)
+  constructor(vcpuCount = 1, options: InlineMachineOptions = {}) {
+    const memory = HostMemory.create(options.bytes ?? HOST_BYTES)
+    const ramBytes = options.ramBytes ?? RAM_BYTES
     const now = (): number => 0
     this.kvm = new KvmHost({
+      profile: hostProfile('riscv', DEFAULT_VERSION),
+      ...options,
       memory,
       hooks: new VcpuMaker(now),
-      profile: hostProfile('riscv', DEFAULT_VERSION),
     })
-    const { fd, vm } = this.kvm.createVm(1)
+    const { fd, vm } = this.kvm.createVm(options.vmType ?? 1)
     this.vmFd = fd
     this.vm = vm
-    this.gmemFd = this.kvm.createGmem(fd, RAM_BYTES)
-    this.sharedHva = this.kvm.anonymous(RAM_BYTES)
+    this.gmemFd = this.kvm.createGmem(fd, ramBytes, options.ramFlags)
+    this.sharedHva = vm.hasPrivateMemory ? this.kvm.anonymous(ramBytes) : 0
     this.kvm.setSlot(fd, {
       flags: MemFlag.GUEST_MEMFD,
       gpa: RAM,
-      size: RAM_BYTES,
+      size: ramBytes,
       uaddr: this.sharedHva,
       fd: this.gmemFd,
     })
-    this.kvm.setAttributes(fd, RAM, RAM_BYTES, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+    // Where pages are converted in place, the file's are private from the start.
+    if (vm.hasPrivateMemory && !vm.profile.inPlaceConversion)
+      this.kvm.setAttributes(fd, RAM, ramBytes, KVM_MEMORY_ATTRIBUTE_PRIVATE)
     this.fds = Array.from({ length: vcpuCount }, (_, id) => this.kvm.ioctl(fd, Kvm.CREATE_VCPU, id))
     this.#threads = this.fds.map(
       (_, index) =>
@@ -76,28 +90,42 @@ export class InlineMachine {
 
   /** Puts a program at the start of private RAM and points the vCPU at it. */
   load(source: string, id = 0): void {
-    const words = assemble(source, RAM)
+    this.vcpu(id).oneReg.set(OneReg.PC, BigInt(this.place(source, 0)))
+  }
+
+  /** Puts a program into the first page of private RAM, `offset` bytes from its start. Returns its address. */
+  place(source: string, offset: number): number {
+    const words = assemble(source, RAM + offset)
     const slot = this.vm.slotOf(RAM / 4096)
     if (!slot?.gmem) throw new Error('RAM has no guest_memfd')
     const frame = this.kvm.run(slot.gmem.getPfn(0, slot))
-    new Uint32Array(this.kvm.host.memory.buffer, frame * 4096, words.length).set(words)
+    new Uint32Array(this.kvm.host.memory.buffer, frame * 4096 + offset, words.length).set(words)
     this.kvm.host.buddy.put(frame)
-    this.vcpu(id).oneReg.set(OneReg.PC, BigInt(RAM))
+    return RAM + offset
   }
 
   /** KVM_RUN on a vCPU, its thread driven whenever it is told to enter. Returns 0 or -errno. */
   run(id = 0): number {
-    const { scheduler } = this.kvm.host
-    const task = scheduler.spawn(`vcpu${id}`, this.kvm.syscalls.ioctl(this.fds[id], Kvm.RUN, 0))
+    const task = this.start(id)
     while (!task.done) {
-      scheduler.pump()
-      const { words } = this.vcpu(id)
-      const command = words.load(Vcpu.COMMAND)
-      if (command === VcpuCommand.NONE) continue
-      words.store(Vcpu.COMMAND, VcpuCommand.NONE)
-      this.#threads[id].serve(command)
+      this.kvm.host.scheduler.pump()
+      this.serve(id)
     }
     if (task.failed) throw task.error
     return task.value ?? 0
+  }
+
+  /** Begins KVM_RUN on a vCPU, to be driven by the scheduler and `serve`. */
+  start(id = 0): TaskHandle<number> {
+    return this.kvm.host.scheduler.spawn(`vcpu${id}`, this.kvm.syscalls.ioctl(this.fds[id], Kvm.RUN, 0))
+  }
+
+  /** Does what a vCPU's thread has been told, if anything: the guest runs until its next exit. */
+  serve(id = 0): void {
+    const { words } = this.vcpu(id)
+    const command = words.load(Vcpu.COMMAND)
+    if (command === VcpuCommand.NONE) return
+    words.store(Vcpu.COMMAND, VcpuCommand.NONE)
+    this.#threads[id].serve(command)
   }
 }

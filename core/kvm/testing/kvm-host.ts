@@ -28,6 +28,8 @@ export interface KvmHostOptions {
   readonly profile?: HostProfile
   readonly memory?: HostMemory
   readonly bytes?: number
+  /** NUMA nodes of the host. */
+  readonly nodes?: 1 | 2
   readonly hooks?: KvmHooks
   readonly debug?: KvmDebug
   /** Fill freed frames, so that a missing zeroing shows; default true. */
@@ -47,6 +49,7 @@ export class KvmHost {
     const profile = options.profile ?? hostProfile('riscv', DEFAULT_VERSION)
     this.host = new Host(options.memory ?? HostMemory.create(options.bytes ?? 64 * 2 ** 20), {
       poison: options.poison ?? true,
+      nodes: options.nodes ?? 1,
     })
     this.process = new Process(this.host, profile.userAddressBits, 65536)
     this.syscalls = new Syscalls(this.process)

@@ -257,12 +257,15 @@ const operations: Record<string, Operation> = {
   },
   ftruncate: (run, step) =>
     simple(run.kvm.run(run.kvm.syscalls.ftruncate(run.fd(step.fd), integer(step.length)))),
-  fchmod: (run, step) => simple(run.kvm.run(run.kvm.syscalls.fchmod(run.fd(step.fd), integer(step.mode)))),
+  fchmod: (run, step) => simple(run.kvm.syscalls.fchmod(run.fd(step.fd), integer(step.mode))),
   read: (run, step) => simple(run.kvm.syscalls.read(run.fd(step.fd), integer(step.len))),
   write: (run, step) => simple(run.kvm.syscalls.write(run.fd(step.fd), integer(step.len))),
-  pread: (run, step) => simple(run.kvm.syscalls.positioned(run.fd(step.fd), integer(step.offset))),
-  pwrite: (run, step) => simple(run.kvm.syscalls.positioned(run.fd(step.fd), integer(step.offset))),
-  lseek: (run, step) => simple(run.kvm.syscalls.lseek(run.fd(step.fd), integer(step.whence))),
+  pread: (run, step) =>
+    simple(run.kvm.syscalls.pread(run.fd(step.fd), integer(step.len), integer(step.offset))),
+  pwrite: (run, step) =>
+    simple(run.kvm.syscalls.pwrite(run.fd(step.fd), integer(step.len), integer(step.offset))),
+  lseek: (run, step) =>
+    simple(run.kvm.syscalls.lseek(run.fd(step.fd), integer(step.offset), integer(step.whence))),
   fcntl: (run, step) => simple(run.kvm.syscalls.fcntl(run.fd(step.fd), integer(step.cmd), integer(step.arg))),
   fsync: (run, step) => simple(run.kvm.syscalls.fsync(run.fd(step.fd))),
   close: (run, step) => {
@@ -275,12 +278,9 @@ const operations: Record<string, Operation> = {
   open_other: (run, step) => {
     const { syscalls } = run.kvm
     const kind = String(step.kind)
-    return run.made(
-      step,
-      kind === 'memfd' || kind === 'memfd_secret'
-        ? syscalls.memfd(kind, ONE_MIB)
-        : syscalls.openSpecial(kind as SpecialKind),
-    )
+    if (kind === 'memfd') return run.made(step, syscalls.memfd(kind, ONE_MIB))
+    if (kind === 'memfd_secret') return run.made(step, syscalls.memfdSecret(ONE_MIB))
+    return run.made(step, syscalls.openSpecial(kind as SpecialKind))
   },
   mmap: (run, step) => {
     const { kvm } = run

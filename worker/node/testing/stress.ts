@@ -1,10 +1,11 @@
-// Two harts on real threads touch pages as fast as they can while the host converts, punches and reads them behind
-// the guest's back. Ends with the machine at rest, every invariant checked (docs/SPEC.md F, M, S), and what the
+// Two harts on real threads touch pages as fast as they can while the host converts, punches, reads, pins and compacts
+// behind the guest's back, on a host that the seed chooses. Ends with the machine at rest, every invariant checked (docs/SPEC.md F, M, S), and what the
 // guest saw judged: a page holds zero or its own tag, never anything else.
 // usage: node scripts/run.mjs worker/node/testing/stress.ts SECONDS SEED     exit status 0 when all held
 
 import { elf } from '../../../core/engine/testing/elf.ts'
 import { seededRandom } from '../../../core/host/scheduler.ts'
+import { defaultHostChoice, type HostChoice, storeKinds } from '../../../core/machine/host-choice.ts'
 import { assemble } from '../../../core/riscv/asm.ts'
 import { createNodeMachine } from '../platform.ts'
 
@@ -60,10 +61,25 @@ const program = (): Uint8Array => {
 
 const [seconds, seed] = process.argv.slice(2).map(Number)
 const random = seededRandom(seed)
+const host: HostChoice = {
+  ...defaultHostChoice,
+  version: seed % 2 === 0 ? 'next-in-place' : '7.2',
+  gmemStore: storeKinds[(seed >> 1) % 2],
+  gmemLargeFolios: (seed >> 2) % 2 === 1,
+  nodes: (seed >> 3) % 2 === 1 ? 2 : 1,
+}
 const machine = createNodeMachine()
 let ended = ''
 await machine.create(
-  { hostBytes: 128 * MIB, ramBytes: 8 * MIB, vcpus: 2, kernel: program(), append: '', private: true },
+  {
+    hostBytes: 128 * MIB,
+    ramBytes: 8 * MIB,
+    vcpus: 2,
+    kernel: program(),
+    append: '',
+    private: true,
+    host,
+  },
   {
     notice: () => {},
     stopped: ({ message }) => {
@@ -72,13 +88,13 @@ await machine.create(
   },
 )
 await machine.run()
-const counts = { convert: 0, punch: 0, read: 0, pause: 0 }
+const counts = { convert: 0, punch: 0, read: 0, pin: 0, unpin: 0, compact: 0, pause: 0 }
 const until = performance.now() + seconds * 1000
 while (performance.now() < until && !ended) {
   const first = random() % PAGES
   const gpa = ARENA + first * 4096
   const size = (1 + (random() % Math.min(8, PAGES - first))) * 4096
-  switch (random() % 8) {
+  switch (random() % 11) {
     case 0:
     case 1:
     case 2:
@@ -95,7 +111,23 @@ while (performance.now() < until && !ended) {
       await machine.hostRead(gpa, 16)
       counts.read++
       break
+    case 7:
+      if ((await machine.hostPin(gpa)).kind === 'ok') counts.pin++
+      break
+    case 8:
+    case 9:
+      // A pin keeps the page from being converted in place, so most are given back soon.
+      for (const page of (await machine.hostState()).pinned) {
+        await machine.hostUnpin(page)
+        counts.unpin++
+      }
+      break
     default:
+      if (random() % 8 === 0) {
+        await machine.hostCompact()
+        await machine.hostDrain()
+        counts.compact++
+      }
       // Rarely: a pause stops both harts for a moment.
       if (random() % 16 !== 0) break
       await machine.pause()
@@ -105,5 +137,5 @@ while (performance.now() < until && !ended) {
 }
 const violations = await machine.checkInvariants()
 const { exits, instructions } = await machine.stats()
-console.log(JSON.stringify({ seed, counts, instructions, exits, ended, violations }))
+console.log(JSON.stringify({ seed, host, counts, instructions, exits, ended, violations }))
 process.exit(ended || violations.length > 0 ? 1 : 0)

@@ -1,0 +1,38 @@
+// KVM_ENABLE_CAP on a VM: capabilities that are off until asked for (kvm_vm_ioctl_enable_cap_generic, v7.2).
+
+import { KernelError } from '../base/errno.ts'
+import { hasUnknownBits } from '../base/u64.ts'
+import {
+  Cap,
+  KVM_DIRTY_LOG_INITIALLY_SET,
+  KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE,
+  KVM_HC_MAP_GPA_RANGE,
+} from './uapi.ts'
+import type { EnableCapRequest } from './uapi-structs.ts'
+import type { Vm } from './vm.ts'
+
+/** What KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 answers (KVM_DIRTY_LOG_MANUAL_CAPS). */
+export const MANUAL_DIRTY_LOG_OPTIONS = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
+/** What KVM_CAP_EXIT_HYPERCALL answers (KVM_EXIT_HYPERCALL_VALID_MASK): a bit a hypercall. */
+export const HYPERCALL_EXITS = 1 << KVM_HC_MAP_GPA_RANGE
+
+/** EINVAL: flags, an option the capability does not have, a capability that cannot be enabled. */
+export const enableCap = (vm: Vm, { cap, flags, argument }: EnableCapRequest): number => {
+  if (flags !== 0) throw new KernelError('EINVAL')
+  switch (cap) {
+    case Cap.MANUAL_DIRTY_LOG_PROTECT2: {
+      // INITIALLY_SET means nothing without the manual mode.
+      const manual = argument % 2 === 1
+      const allowed = manual ? MANUAL_DIRTY_LOG_OPTIONS : KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE
+      if (hasUnknownBits(argument, allowed)) throw new KernelError('EINVAL')
+      vm.manualDirtyLogProtect = argument
+      return 0
+    }
+    case Cap.EXIT_HYPERCALL:
+      if (hasUnknownBits(argument, HYPERCALL_EXITS)) throw new KernelError('EINVAL')
+      vm.hypercallExits = argument
+      return 0
+    default:
+      throw new KernelError('EINVAL')
+  }
+}
