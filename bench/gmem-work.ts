@@ -7,10 +7,11 @@ import { GmemFlag } from '../core/gmem/inode.ts'
 import { Falloc } from '../core/host/fallocate.ts'
 import { MapFlag } from '../core/host/mmap.ts'
 import { Prot } from '../core/host/vma.ts'
+import type { LinuxVersion } from '../core/kvm/behaviours.ts'
 import { handleGuestFault } from '../core/kvm/fault.ts'
 import { hostProfile } from '../core/kvm/profiles.ts'
 import { KvmHost } from '../core/kvm/testing/kvm-host.ts'
-import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from '../core/kvm/uapi.ts'
+import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, memoryAttributes2 } from '../core/kvm/uapi.ts'
 
 const PAGE = 4096
 const CHUNK = 2 * 2 ** 20
@@ -27,6 +28,8 @@ interface Work {
   readonly unit: string
   /** Units done by one call of `once`. */
   readonly amount: number
+  /** Linux version of the emulated host; 6.18, as the native figures, when not said. */
+  readonly version?: LinuxVersion
   /** Does the work once; returns the ms that its timed part took. */
   once(bench: Bench): number
 }
@@ -36,9 +39,9 @@ class Bench {
   readonly kvm: KvmHost
   readonly vm: number
 
-  constructor(store: StoreKind) {
+  constructor(store: StoreKind, version: LinuxVersion) {
     this.kvm = new KvmHost({
-      profile: hostProfile('x86', '6.18'),
+      profile: hostProfile('x86', version),
       bytes: HOST_BYTES,
       parameters: { gmemStore: store },
       poison: false,
@@ -166,13 +169,13 @@ const GUEST_PAGES = 16_384
 const GUEST_BYTES = GUEST_PAGES * PAGE
 
 /** A software-protected VM whose private memory the guest has touched as far as `touched` says. */
-const guestMemory = (bench: Bench, touched: number) => {
+const guestMemory = (bench: Bench, touched: number, inPlace = false) => {
   const { kvm } = bench
   const { fd, vm } = kvm.createVm(1)
-  const file = bench.gmem(fd, GUEST_BYTES, 0)
+  const file = bench.gmem(fd, GUEST_BYTES, inPlace ? GmemFlag.MMAP : 0)
   const uaddr = kvm.anonymous(GUEST_BYTES)
   succeeded(kvm.setSlot(fd, { flags: 4, gpa: 0, size: GUEST_BYTES, uaddr, fd: file }))
-  succeeded(kvm.setAttributes(fd, 0, GUEST_BYTES, KVM_MEMORY_ATTRIBUTE_PRIVATE))
+  if (!inPlace) succeeded(kvm.setAttributes(fd, 0, GUEST_BYTES, KVM_MEMORY_ATTRIBUTE_PRIVATE))
   const touch = (page: number): void => {
     if (kvm.run(handleGuestFault(vm, gpa(page * PAGE), 'write')).kind !== 'resume')
       throw new Error('a guest fault of the bench failed')
@@ -182,7 +185,7 @@ const guestMemory = (bench: Bench, touched: number) => {
     succeeded(kvm.run(kvm.syscalls.munmap(uaddr, GUEST_BYTES)))
     for (const open of [file, fd]) bench.close(open)
   }
-  return { fd, touch, end }
+  return { fd, file, touch, end }
 }
 
 /** Work with a guest in it, which the native program has not. */
@@ -216,11 +219,32 @@ export const guestWork: readonly Work[] = [
       return ms
     },
   },
+  {
+    name: 'convert_in_place_and_back',
+    unit: 'calls/s',
+    amount: 2 * GUEST_PAGES,
+    version: 'next-in-place',
+    once: (bench) => {
+      const guest = guestMemory(bench, GUEST_PAGES, true)
+      const convert = (at: number, attributes: number): void => {
+        const request = memoryAttributes2(at, PAGE, attributes)
+        succeeded(bench.kvm.ioctl(guest.file, Kvm.SET_MEMORY_ATTRIBUTES2, request))
+      }
+      const ms = timed(() => {
+        for (let at = 0; at < GUEST_BYTES; at += PAGE) {
+          convert(at, 0)
+          convert(at, KVM_MEMORY_ATTRIBUTE_PRIVATE)
+        }
+      })
+      guest.end()
+      return ms
+    },
+  },
 ]
 
 /** Rate of one run of a work, which is repeated until its timed parts add up to half a second. */
 export const rateOf = (work: Work, store: StoreKind): number => {
-  const bench = new Bench(store)
+  const bench = new Bench(store, work.version ?? '6.18')
   work.once(bench)
   let ms = 0
   let done = 0

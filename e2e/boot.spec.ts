@@ -54,7 +54,7 @@ test('resets to power-on', async () => {
   await machine.expectPrompt()
   await machine.select(scratch(0))
   await expect(machine.field('attribute')).toHaveText('private')
-  await machine.type('mem', /100 %/)
+  await machine.type('mem', /32768 pages +private/)
   await expect(machine.state).toHaveText('Running')
 })
 

@@ -6,6 +6,26 @@ export const SCRATCH = 0x84000000
 
 export const scratch = (page: number): number => SCRATCH + page * 4096
 
+export type HostAction =
+  | 'read'
+  | 'write'
+  | 'to-shared'
+  | 'to-private'
+  | 'punch'
+  | 'allocate'
+  | 'pin'
+  | 'unpin'
+  | 'poison'
+  | 'drain'
+  | 'compact'
+
+export interface HostOptions {
+  readonly version?: string
+  readonly store?: 'xarray' | 'filemap'
+  readonly large?: boolean
+  readonly nodes?: 1 | 2
+}
+
 export class MachinePage {
   readonly page: Page
   readonly console: Locator
@@ -83,13 +103,26 @@ export class MachinePage {
   }
 
   /** Has the host process do something to the selected page; returns the newest outcome. */
-  async host(action: 'read' | 'write' | 'to-shared' | 'to-private' | 'punch' | 'allocate'): Promise<Locator> {
+  async host(action: HostAction): Promise<Locator> {
     await this.page.getByTestId('tab-host').click()
     const outcomes = this.page.getByTestId('host-outcome')
     const before = await outcomes.count()
     await this.page.getByTestId(`host-${action}`).click()
     await expect(outcomes).toHaveCount(before + 1)
     return outcomes.first()
+  }
+
+  /** Builds a machine on another host. */
+  async chooseHost({ version, store, large, nodes }: HostOptions): Promise<void> {
+    const { page } = this
+    await page.getByTestId('host-settings').click()
+    if (version) await page.getByTestId('linux-version').selectOption(version)
+    if (store) await page.getByTestId(`store-${store}`).click()
+    if (large) await page.getByTestId('large-folios').check()
+    if (nodes) await page.getByTestId(`nodes-${nodes}`).click()
+    await page.getByTestId('host-apply').click()
+    await expect(page.getByTestId('host-dialog')).toBeHidden()
+    await this.expectPrompt()
   }
 
   /** Pages of a map that hold a folio. */

@@ -7,7 +7,7 @@ import { slotFlags } from './slot-flags.ts'
 const MIN_HEIGHT = 13
 
 const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
-  const { slot, file } = segment.maps
+  const { slot, file, inPlace } = segment.maps
   return (
     <>
       <strong>Slot {slot.id}</strong>
@@ -17,13 +17,13 @@ const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
       ))}
       {file && (
         <>
-          <span className="card-key">private half</span>
+          <span className="card-key">{inPlace ? 'both halves' : 'private half'}</span>
           <span>
             guest_memfd {file.file.ino} + {hex(slot.fileIndex * 4096)}
           </span>
         </>
       )}
-      <span className="card-key">shared half</span>
+      <span className="card-key">{inPlace ? 'mapped at' : file ? 'shared half' : 'host memory'}</span>
       <span>{hex(slot.userspaceAddr)}</span>
     </>
   )

@@ -1,5 +1,6 @@
 // The whole page: the states in which there is no machine, else toolbar, workspace and status bar.
 
+import { HostDialog } from '../host-settings/host-dialog.tsx'
 import { NotIsolated, NoWebGl } from './barriers.tsx'
 import { GuestDrop } from './guest-drop.tsx'
 import { useHotkeys } from './hotkeys.ts'
@@ -19,6 +20,7 @@ const Live = () => {
       <Workspace />
       <StatusBar />
       <Palette />
+      <HostDialog />
       <GuestDrop />
     </div>
   )

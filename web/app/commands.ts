@@ -2,6 +2,8 @@
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { MachineState } from '../../core/machine/api.ts'
+import { type HostAction, hostActions } from '../host-panel/actions.ts'
+import { pageTarget, perform } from '../host-panel/perform.ts'
 import { parseNumber } from './format.ts'
 import { GUEST_PICKER_ID } from './guest-drop.tsx'
 import type { Page } from './page.ts'
@@ -59,19 +61,15 @@ const showActivity = (id: ActivityTab, title: string): Command => ({
   },
 })
 
-/** Acts through the host process on the selected page and says what came of it. */
-const hostAction = (
-  id: string,
-  title: string,
-  act: (page: Page, gpa: number) => Promise<unknown>,
-): Command => ({
-  id,
+/** Acts as the host and shows what came of it. */
+const hostCommand = (action: HostAction): Command => ({
+  id: `host-${action.id}`,
   group: 'Memory',
-  title,
-  when: hasPage,
+  title: action.command,
+  when: action.needs === 'nothing' ? live : hasPage,
   run: (page) => {
-    const gpa = selectedGpa(page)
-    if (gpa !== null) void act(page, gpa)
+    page.store.setState({ activityTab: 'host' })
+    void perform(page, action, pageTarget(selectedGpa(page) ?? 0))
   },
 })
 
@@ -121,6 +119,19 @@ export const commands: readonly Command[] = [
     run: ({ supervisor }) => void supervisor.bootGuest(null),
   },
   {
+    id: 'host-settings',
+    group: 'Machine',
+    title: 'Host: Linux version, folio store, large folios, NUMA nodes …',
+    hotkey: 'H',
+    run: ({ store }) => store.setState({ hostOpen: 'settings' }),
+  },
+  {
+    id: 'host-versions',
+    group: 'Machine',
+    title: 'What differs between Linux versions …',
+    run: ({ store }) => store.setState({ hostOpen: 'versions' }),
+  },
+  {
     id: 'invariants',
     group: 'Machine',
     title: 'Check the invariants',
@@ -134,15 +145,14 @@ export const commands: readonly Command[] = [
     when: live,
     run: ({ supervisor }) => supervisor.crash(),
   },
-  hostAction('convert-shared', 'Convert the selected page to shared, as the host', ({ supervisor }, gpa) =>
-    supervisor.api.hostConvert(gpa, PAGE_SIZE, false),
-  ),
-  hostAction('convert-private', 'Convert the selected page to private, as the host', ({ supervisor }, gpa) =>
-    supervisor.api.hostConvert(gpa, PAGE_SIZE, true),
-  ),
-  hostAction('punch-hole', 'Punch a hole at the selected page', ({ supervisor }, gpa) =>
-    supervisor.api.hostPunchHole(gpa, PAGE_SIZE),
-  ),
+  ...hostActions.map(hostCommand),
+  {
+    id: 'release-pressure',
+    group: 'Memory',
+    title: 'Release the pressure on host memory',
+    when: (page) => live(page) && page.store.getState().keepFree !== null,
+    run: ({ supervisor }) => void supervisor.setPressure(null),
+  },
   {
     id: 'palette',
     group: 'View',
@@ -189,6 +199,7 @@ export const commands: readonly Command[] = [
   showActivity('conversions', 'conversions'),
   showActivity('events', 'kernel events'),
   showActivity('host', 'the host panel'),
+  showActivity('memory', 'host memory and its pressure'),
   ...paneIds.map(
     (id, i): Command => ({
       id: `focus-${id}`,

@@ -41,7 +41,8 @@ export const useHotkeys = (): void => {
     const onKey = (event: KeyboardEvent): void => {
       const command = commandOf(event)
       if (!command) return
-      const { paletteOpen } = page.store.getState()
+      const { paletteOpen, hostOpen } = page.store.getState()
+      if (hostOpen) return
       if (paletteOpen && command.id !== 'palette') return
       if (command.when && !command.when(page)) return
       event.preventDefault()

@@ -4,6 +4,7 @@
 
 import { useEffect, useRef } from 'react'
 import type { MachineStats } from '../../core/machine/api.ts'
+import { hostName } from '../host-settings/host-name.ts'
 import { resolveChain } from '../model/chain.ts'
 import { bytes, count, hex, rate } from './format.ts'
 import { useDrawer, usePage, usePageState } from './page.ts'
@@ -22,11 +23,13 @@ const Chain = () => {
     const node = text.current
     const sampler = supervisor.machine?.sampler
     if (!node || !sampler) return
-    const { gfn, page, fileIndex, pfn, attributePrivate } = resolveChain(sampler, hover ?? selection)
+    const { gfn, slot, page, fileIndex, pfn, attributePrivate } = resolveChain(sampler, hover ?? selection)
     const links: string[] = []
     if (gfn !== null) links.push(`gfn ${hex(gfn)}`)
     if (page !== null)
-      links.push(attributePrivate ? `file index ${hex(fileIndex ?? page)}` : `host page ${hex(page)}`)
+      links.push(
+        attributePrivate || slot?.inPlace ? `file index ${hex(fileIndex ?? page)}` : `host page ${hex(page)}`,
+      )
     if (pfn >= 0) links.push(`pfn ${hex(pfn)}`)
     else if (page !== null) links.push('no folio')
     const next = links.join(' → ')
@@ -38,6 +41,7 @@ const Chain = () => {
 export const StatusBar = () => {
   const { supervisor, scheduler } = usePage()
   const guest = usePageState((state) => state.guest)
+  const host = usePageState((state) => state.settings.host)
   const figures = useRef(new Map<string, HTMLElement>())
   const window = useRef<MachineStats[]>([])
 
@@ -97,6 +101,9 @@ export const StatusBar = () => {
       {figure('folios', 'folios in use', 'Frames of host memory that are neither free nor reserved')}
       {figure('frame', 'a frame', 'Time this page spends on a frame that draws, on its own thread')}
       <Chain />
+      <span className="figure host-name" data-testid="host-name">
+        {hostName(host)}
+      </span>
       <span className="figure guest-name">{guest ? guest.name : 'guest monitor'}</span>
     </footer>
   )

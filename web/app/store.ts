@@ -2,6 +2,9 @@
 
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { ConversionPolicy, MachineNotice, StopReason } from '../../core/machine/api.ts'
+import { defaultHostChoice, type HostChoice } from '../../core/machine/host-choice.ts'
+import type { Outcome } from '../host-panel/outcome.ts'
+import { recallHost } from '../host-settings/recall-host.ts'
 import type { PageRef } from '../model/chain.ts'
 
 /** Where the page is on its way to a live machine. */
@@ -17,6 +20,7 @@ export type Session =
 export interface Settings {
   readonly vcpus: number
   readonly ramMiB: number
+  readonly host: HostChoice
 }
 
 export interface Guest {
@@ -31,7 +35,7 @@ export interface Notice extends MachineNotice {
 export const paneIds = ['address-space', 'folios', 'inspector', 'console', 'activity'] as const
 export type PaneId = (typeof paneIds)[number]
 
-export type ActivityTab = 'conversions' | 'events' | 'host'
+export type ActivityTab = 'conversions' | 'events' | 'host' | 'memory'
 export type FolioTab = 'halves' | 'frames'
 export type ThemeChoice = 'system' | 'light' | 'dark'
 
@@ -54,6 +58,12 @@ export interface PageState {
   readonly hover: PageRef | null
   readonly notices: readonly Notice[]
   readonly paletteOpen: boolean
+  /** The host's settings are open, with the focus there or on the version table. */
+  readonly hostOpen: 'settings' | 'versions' | null
+  /** What the host process was made to do, newest first. */
+  readonly outcomes: readonly Outcome[]
+  /** Frames that another process leaves free; null: it takes none. */
+  readonly keepFree: number | null
   readonly theme: ThemeChoice
   readonly activityTab: ActivityTab
   readonly folioTab: FolioTab
@@ -72,7 +82,7 @@ const STORAGE_VERSION = 1
 type Remembered = Pick<PageState, 'settings' | 'theme' | 'tables' | 'screenReader'>
 
 const defaults: Remembered = {
-  settings: { vcpus: 2, ramMiB: 128 },
+  settings: { vcpus: 2, ramMiB: 128, host: defaultHostChoice },
   theme: 'system',
   tables: false,
   screenReader: false,
@@ -81,7 +91,9 @@ const defaults: Remembered = {
 const recall = (): Remembered => {
   try {
     const saved = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? 'null')
-    return saved?.version === STORAGE_VERSION ? { ...defaults, ...saved.state } : defaults
+    if (saved?.version !== STORAGE_VERSION) return defaults
+    const host = recallHost(saved.state.settings?.host)
+    return { ...defaults, ...saved.state, settings: { ...defaults.settings, ...saved.state.settings, host } }
   } catch {
     // Storage is refused or its contents are broken: the defaults are as good as any.
     return defaults
@@ -112,6 +124,9 @@ export const createPageStore = (): Store => {
     hover: null,
     notices: [],
     paletteOpen: false,
+    hostOpen: null,
+    outcomes: [],
+    keepFree: null,
     activityTab: 'conversions',
     folioTab: 'halves',
   }))

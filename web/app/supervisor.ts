@@ -80,6 +80,8 @@ export class Supervisor {
       notices: [],
       slowMs: 0,
       policy: 'accept',
+      outcomes: [],
+      keepFree: null,
     })
     try {
       this.#step('Loading the guest')
@@ -129,7 +131,12 @@ export class Supervisor {
   /** The same machine from power-on; a dead hypervisor gets a new worker. */
   async reset(): Promise<void> {
     if (this.#store.getState().session.phase !== 'live') return this.boot()
-    this.#store.setState(({ resets }) => ({ stop: null, notices: [], resets: resets + 1 }))
+    this.#store.setState(({ resets }) => ({
+      stop: null,
+      notices: [],
+      resets: resets + 1,
+      keepFree: null,
+    }))
     await this.api.reset()
     await this.api.run()
   }
@@ -143,6 +150,12 @@ export class Supervisor {
   async setPolicy(policy: 'accept' | 'refuse'): Promise<void> {
     await this.api.setPolicy(policy)
     this.#store.setState({ policy })
+  }
+
+  /** Another process takes host memory until `keepFree` frames are free; null: it gives all back. */
+  async setPressure(keepFree: number | null): Promise<void> {
+    this.#store.setState({ keepFree })
+    await this.api.setPressure(keepFree)
   }
 
   /** New settings mean a new machine. */
@@ -193,6 +206,7 @@ export class Supervisor {
       kernel,
       append: '',
       private: true,
+      host: settings.host,
     }
   }
 

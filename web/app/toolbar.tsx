@@ -1,6 +1,7 @@
 // The toolbar: the machine's controls and its state.
 
 import { MachineState } from '../../core/machine/api.ts'
+import { hostName } from '../host-settings/host-name.ts'
 import { hotkeyLabel } from './hotkeys.ts'
 import { usePage, usePageState } from './page.ts'
 
@@ -71,16 +72,19 @@ const Choice = ({
   label: (value: number) => string
   onChange: (value: number) => void
 }) => (
-  <label className="control" title={title}>
-    <span className="control-name">{name}</span>
-    <select data-testid={id} value={value} onChange={(event) => onChange(Number(event.target.value))}>
-      {options.map((option) => (
-        <option key={option} value={option}>
-          {label(option)}
-        </option>
-      ))}
-    </select>
-  </label>
+  <select
+    data-testid={id}
+    aria-label={name}
+    title={title}
+    value={value}
+    onChange={(event) => onChange(Number(event.target.value))}
+  >
+    {options.map((option) => (
+      <option key={option} value={option}>
+        {label(option)}
+      </option>
+    ))}
+  </select>
 )
 
 const Policy = () => {
@@ -109,7 +113,7 @@ const Policy = () => {
   )
 }
 
-const THEME_NAMES = { system: 'Theme: auto', dark: 'Theme: dark', light: 'Theme: light' } as const
+const THEME_NAMES = { system: 'auto', dark: 'dark', light: 'light' } as const
 
 export const Toolbar = () => {
   const { store, supervisor, theme } = usePage()
@@ -148,33 +152,51 @@ export const Toolbar = () => {
         </button>
       </div>
       <SpeedSlider />
-      <Choice
-        name="vCPUs"
-        id="vcpus"
-        title="Builds a new machine"
-        value={settings.vcpus}
-        options={VCPUS}
-        label={String}
-        onChange={(vcpus) => void supervisor.rebuild({ vcpus })}
-      />
-      <Choice
-        name="RAM"
-        id="ram"
-        title="Builds a new machine"
-        value={settings.ramMiB}
-        options={RAM_MIB}
-        label={(mib) => (mib >= 1_024 ? `${mib / 1_024} GiB` : `${mib} MiB`)}
-        onChange={(ramMiB) => void supervisor.rebuild({ ramMiB })}
-      />
+      <div className="control">
+        <span className="control-name">Guest</span>
+        <Choice
+          name="vCPUs"
+          id="vcpus"
+          title="vCPUs: builds a new machine"
+          value={settings.vcpus}
+          options={VCPUS}
+          label={(count) => `${count} ${count === 1 ? 'vCPU' : 'vCPUs'}`}
+          onChange={(vcpus) => void supervisor.rebuild({ vcpus })}
+        />
+        <Choice
+          name="RAM"
+          id="ram"
+          title="Guest RAM: builds a new machine"
+          value={settings.ramMiB}
+          options={RAM_MIB}
+          label={(mib) => (mib >= 1_024 ? `${mib / 1_024} GiB` : `${mib} MiB`)}
+          onChange={(ramMiB) => void supervisor.rebuild({ ramMiB })}
+        />
+      </div>
+      <div className="control host-control">
+        <span className="control-name">Host</span>
+        <button
+          type="button"
+          className="button host-choice"
+          data-testid="host-settings"
+          aria-haspopup="dialog"
+          title={`${hostName(settings.host)}: another Linux, folio store, folio size, NUMA (${hotkeyLabel('H')})`}
+          onClick={() => store.setState({ hostOpen: 'settings' })}
+        >
+          {hostName(settings.host)}
+        </button>
+      </div>
       <Policy />
       <span className="spacer" />
       <button
         type="button"
         className="button quiet"
         data-testid="theme"
+        aria-label={`Theme: ${THEME_NAMES[themeChoice]}`}
         title={`Theme (${hotkeyLabel('T')})`}
         onClick={() => theme.next()}
       >
+        <span className="control-name">Theme: </span>
         {THEME_NAMES[themeChoice]}
       </button>
       <button

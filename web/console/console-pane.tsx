@@ -46,9 +46,9 @@ export const ConsolePane = () => {
     }
   }, [supervisor, theme])
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a reset keeps the machine and clears its console, too
+  // biome-ignore lint/correctness/useExhaustiveDependencies: no machine, another one, or the same from power-on: a clear console
   useEffect(() => {
-    if (machine) terminal.current?.clear()
+    terminal.current?.clear()
   }, [machine, resets])
 
   useEffect(() => {

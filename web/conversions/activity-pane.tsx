@@ -3,6 +3,7 @@
 import { Notices } from '../app/notices.tsx'
 import { usePage, usePageState } from '../app/page.ts'
 import { Pane, Tabs } from '../app/pane.tsx'
+import { MemoryPanel } from '../host-memory/memory-panel.tsx'
 import { HostPanel } from '../host-panel/host-panel.tsx'
 import { ConversionList } from './conversion-list.tsx'
 import { EventList } from './event-list.tsx'
@@ -13,6 +14,7 @@ const TABS = [
   { id: 'conversions', title: 'Conversions' },
   { id: 'events', title: 'Kernel events' },
   { id: 'host', title: 'Host panel' },
+  { id: 'memory', title: 'Host memory' },
 ] as const
 
 export const ActivityPane = () => {
@@ -37,6 +39,7 @@ export const ActivityPane = () => {
       {tab === 'conversions' && <ConversionList />}
       {tab === 'events' && <EventList />}
       {tab === 'host' && <HostPanel />}
+      {tab === 'memory' && <MemoryPanel />}
     </Pane>
   )
 }

@@ -15,15 +15,15 @@ const SHOWN = 200
 /** KVM_MEMORY_ATTRIBUTE_PRIVATE. */
 const PRIVATE = 1 << 3
 
-/** From what to what; the kernel tells the former only of pages that change. */
-const Change = ({ from, to, errno }: Conversion) => (
+/** From what to what; the kernel tells the former only of guest pages that change. */
+const Change = ({ from, to }: Conversion) => (
   <>
     {from !== null ? (
       <>
         <Half isPrivate={(from & PRIVATE) !== 0} /> →{' '}
       </>
     ) : (
-      <span className="muted">{errno ? 'to ' : 'already '}</span>
+      <span className="muted">to </span>
     )}
     <Half isPrivate={(to & PRIVATE) !== 0} />
   </>
@@ -37,7 +37,8 @@ const extent = (count: number): string => (Number.isInteger(count) ? pages(count
 const outcome = ({ from, ns, errno, zapped }: Conversion): string => {
   if (errno) return `refused: ${errnoName(errno)}`
   if (ns === null) return 'under way'
-  if (from === null) return 'nothing to change'
+  // It was so already, or the pages of the file are in no slot yet.
+  if (from === null) return 'no gfn changed'
   return zapped ? `zapped ${zapped}` : 'nothing mapped'
 }
 

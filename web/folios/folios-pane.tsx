@@ -65,6 +65,7 @@ export const FoliosPane = () => {
   const machine = useMachine()
   const tab = usePageState((state) => state.folioTab)
   const asTables = usePageState((state) => state.tables)
+  const large = usePageState((state) => state.settings.host.gmemLargeFolios)
   return (
     <Pane
       id="folios"
@@ -91,7 +92,7 @@ export const FoliosPane = () => {
       }
     >
       {machine ? <Maps machine={machine} /> : <NoMachine />}
-      <Legend frames={tab === 'frames'} />
+      <Legend frames={tab === 'frames'} large={large} />
     </Pane>
   )
 }

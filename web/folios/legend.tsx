@@ -2,6 +2,7 @@
 
 import { HalfLegend } from '../app/half.tsx'
 
+/** States that either half may be in: their swatches have both colours. */
 const ENTRIES = [
   ['absent', 'Absent'],
   ['allocated', 'Allocated'],
@@ -10,20 +11,24 @@ const ENTRIES = [
   ['host-mapped', 'Host-mapped'],
   ['aside', 'Not in use'],
   ['locked', 'Locked'],
+  ['held', 'Extra reference'],
+  ['poisoned', 'Poisoned'],
 ] as const
 
-export const Legend = ({ frames }: { frames: boolean }) => (
+const LARGE = ['large', '2 MiB folio'] as const
+
+const FRAMES = [
+  ['foreign', 'Another process'],
+  ['kernel', 'Host kernel'],
+] as const
+
+export const Legend = ({ frames, large }: { frames: boolean; large: boolean }) => (
   <ul className="legend" aria-label="Legend">
     <HalfLegend />
-    {ENTRIES.map(([state, name]) => (
+    {[...ENTRIES, ...(large ? [LARGE] : []), ...(frames ? FRAMES : [])].map(([state, name]) => (
       <li key={state}>
-        <i className="swatch" data-half="private" data-state={state} /> {name}
+        <i className="swatch" data-half="both" data-state={state} /> {name}
       </li>
     ))}
-    {frames && (
-      <li>
-        <i className="swatch" data-state="kernel" /> Host kernel
-      </li>
-    )}
   </ul>
 )

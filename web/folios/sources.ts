@@ -54,4 +54,7 @@ const frameSource = (sampler: Sampler): TitledSource => ({
 export const mapSources = (sampler: Sampler, tab: FolioTab): readonly TitledSource[] =>
   tab === 'frames'
     ? [frameSource(sampler)]
-    : [...sampler.files.map((file) => fileSource(sampler, file)), ...sampler.slots.map(hostSource)]
+    : [
+        ...sampler.files.map((file) => fileSource(sampler, file)),
+        ...sampler.slots.filter(({ inPlace }) => !inPlace).map(hostSource),
+      ]

@@ -1,9 +1,9 @@
-// Draws a folio map: one cell a page, in one draw call, from two byte textures (state, recent change).
+// Draws a folio map: one cell a page, in one draw call, from two textures (state, recent change).
 
 import type { PageMap } from '../model/page-map.ts'
 import { Cell } from '../model/page-state.ts'
 import { type MapColours, setColours } from './colours.ts'
-import { ByteTexture, keepPipeline, type Pipeline } from './context.ts'
+import { CellTexture, keepPipeline, type Pipeline } from './context.ts'
 
 const FRAGMENT = `#version 300 es
 precision highp float;
@@ -16,7 +16,7 @@ uniform vec2 origin;       // of cell 0, device pixels from the top left
 uniform float size;        // of a cell, device pixels
 uniform int columns;
 uniform int total;
-uniform vec3 surface, ground, absent, privateHue, sharedHue, kernelHue, ink;
+uniform vec3 surface, ground, absent, privateHue, sharedHue, kernelHue, foreignHue, faultHue, ink;
 out vec4 colour;
 
 int indexAt(vec2 point) {
@@ -29,7 +29,11 @@ ivec2 texel(int at) { return ivec2(at & 1023, at >> 10); }
 // What a state counts for when several cells fall on one pixel: the rarer one wins.
 uint rank(uint s) {
   return (s & ${Cell.allocated}u) * 8u + ((s & ${Cell.stage2}u) >> 2) * 4u + ((s & ${Cell.uptodate}u) >> 1) * 2u
-    + ((s & ${Cell.locked}u) >> 5);
+    + ((s & ${Cell.locked}u) >> 5) + ((s & ${Cell.held}u) >> 9) * 16u + ((s & ${Cell.poisoned}u) >> 8) * 32u;
+}
+// Whether the cell at belongs to the 2 MiB folio block; folios lie at multiples of their size.
+bool inBlock(int at, int block) {
+  return at >= 0 && at < total && at >> 9 == block && (texelFetch(states, texel(at), 0).r & ${Cell.large}u) != 0u;
 }
 
 void main() {
@@ -65,6 +69,12 @@ void main() {
   vec3 hue = (state & ${Cell.private}u) != 0u ? privateHue : sharedHue;
   vec3 c = absent;
   if ((state & ${Cell.kernel}u) != 0u) c = kernelHue;
+  else if ((state & ${Cell.poisoned}u) != 0u) {
+    // Crossed out, where there is room for it.
+    vec2 centred = abs(within - size * 0.5);
+    c = size >= 7.0 && abs(centred.x - centred.y) < max(0.8, size * 0.07) ? ground : faultHue;
+  }
+  else if ((state & ${Cell.foreign}u) != 0u) c = mod(gl_FragCoord.y, 3.0) < 1.0 ? mix(foreignHue, ground, 0.35) : foreignHue;
   else if ((state & ${Cell.allocated}u) != 0u) {
     float strength = (state & ${Cell.stage2}u) != 0u ? 1.0 : (state & ${Cell.uptodate}u) != 0u ? 0.62 : 0.3;
     c = mix(absent, hue, strength);
@@ -80,10 +90,29 @@ void main() {
   } else if ((state & ${Cell.aside}u) != 0u) {
     c = mix(absent, ground, 0.7);
   }
+  // Whoever else holds a reference turns down a corner.
+  if ((state & ${Cell.held}u) != 0u) {
+    if (size < 6.0) c = mix(c, ink, 0.55);
+    else if (within.x - within.y > size * 0.45) c = ink;
+  }
   c = mix(c, ink, flash * 0.7);
+  // A 2 MiB folio is one area with an outline, not cells with gaps.
+  bool right = false;
+  bool below = false;
+  if ((state & ${Cell.large}u) != 0u && size >= 1.25) {
+    int block = at >> 9;
+    int column = at % columns;
+    right = column + 1 < columns && inBlock(at + 1, block);
+    below = inBlock(at + columns, block);
+    bool left = column > 0 && inBlock(at - 1, block);
+    bool above = inBlock(at - columns, block);
+    float line = max(1.0, floor(size * 0.1));
+    if ((!left && within.x < line) || (!above && within.y < line) || (!right && within.x >= size - line)
+      || (!below && within.y >= size - line)) { colour = vec4(mix(c, ink, 0.6), 1.0); return; }
+  }
   if (size >= 5.0) {
     float gap = size >= 24.0 ? 2.0 : 1.0;
-    if (within.x >= size - gap || within.y >= size - gap) c = ground;
+    if ((!right && within.x >= size - gap) || (!below && within.y >= size - gap)) c = ground;
     else if ((state & ${Cell.locked}u) != 0u) {
       float edge = max(1.0, size * 0.14);
       if (within.x < edge || within.y < edge || within.x >= size - gap - edge || within.y >= size - gap - edge) c = ink;
@@ -105,8 +134,8 @@ export class CellMapRenderer {
   readonly #canvas: HTMLCanvasElement
   readonly #release: () => void
   #pipeline: Pipeline | null = null
-  #states: ByteTexture | null = null
-  #flashes: ByteTexture | null = null
+  #states: CellTexture<Uint16Array> | null = null
+  #flashes: CellTexture<Uint8Array> | null = null
   #uploaded: PageMap | null = null
   #version = -1
 
@@ -116,8 +145,8 @@ export class CellMapRenderer {
       this.#pipeline = pipeline
       this.#uploaded = null
       if (!pipeline) return
-      this.#states = new ByteTexture(pipeline.gl, 0)
-      this.#flashes = new ByteTexture(pipeline.gl, 1)
+      this.#states = new CellTexture(pipeline.gl, 0)
+      this.#flashes = new CellTexture(pipeline.gl, 1)
       pipeline.gl.uniform1i(pipeline.uniform('states'), 0)
       pipeline.gl.uniform1i(pipeline.uniform('flashes'), 1)
       restored()

@@ -10,6 +10,7 @@ export interface MapColours {
   readonly private: Rgb
   readonly shared: Rgb
   readonly kernel: Rgb
+  readonly foreign: Rgb
   readonly hole: Rgb
   readonly fault: Rgb
   readonly ink: Rgb
@@ -36,6 +37,7 @@ export const readColours = (): MapColours => {
     private: read('--private'),
     shared: read('--shared'),
     kernel: read('--map-kernel'),
+    foreign: read('--map-foreign'),
     hole: read('--map-hole'),
     fault: read('--fault'),
     ink: read('--ink'),
@@ -50,6 +52,7 @@ export const setColours = ({ gl, uniform }: Pipeline, colours: MapColours): void
   gl.uniform3fv(uniform('privateHue'), colours.private)
   gl.uniform3fv(uniform('sharedHue'), colours.shared)
   gl.uniform3fv(uniform('kernelHue'), colours.kernel)
+  gl.uniform3fv(uniform('foreignHue'), colours.foreign)
   gl.uniform3fv(uniform('holeHue'), colours.hole)
   gl.uniform3fv(uniform('faultHue'), colours.fault)
   gl.uniform3fv(uniform('ink'), colours.ink)

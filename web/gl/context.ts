@@ -1,4 +1,4 @@
-// A WebGL2 canvas: program, one full-screen triangle, byte textures; survives the loss of its context.
+// A WebGL2 canvas: program, one full-screen triangle, cell textures; survives the loss of its context.
 
 const VERTEX = `#version 300 es
 void main() {
@@ -19,16 +19,16 @@ const compile = (gl: WebGL2RenderingContext, kind: number, source: string): WebG
   return shader
 }
 
-/** Bytes a row of a state texture has; every WebGL2 allows textures of 2048 and more. */
+/** Texels a row of a state texture has; every WebGL2 allows textures of 2048 and more. */
 const TEXTURE_WIDTH = 1024
 
-/** One byte a cell, in rows of 1024. */
-export class ByteTexture {
+/** One byte or word a cell, in rows of 1024. */
+export class CellTexture<Cells extends Uint8Array | Uint16Array> {
   readonly #gl: WebGL2RenderingContext
   readonly #unit: number
   readonly #texture: WebGLTexture | null
   #rows = 0
-  #padded = new Uint8Array(0)
+  #padded: Cells | null = null
 
   constructor(gl: WebGL2RenderingContext, unit: number) {
     this.#gl = gl
@@ -40,21 +40,24 @@ export class ByteTexture {
     }
   }
 
-  upload(bytes: Uint8Array): void {
+  upload(cells: Cells): void {
     const gl = this.#gl
-    const rows = Math.max(1, Math.ceil(bytes.length / TEXTURE_WIDTH))
+    const rows = Math.max(1, Math.ceil(cells.length / TEXTURE_WIDTH))
+    const isWords = cells instanceof Uint16Array
+    const type = isWords ? gl.UNSIGNED_SHORT : gl.UNSIGNED_BYTE
     this.#bind()
     if (rows !== this.#rows) {
       this.#rows = rows
-      this.#padded = new Uint8Array(rows * TEXTURE_WIDTH)
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.R8UI, TEXTURE_WIDTH, rows, 0, gl.RED_INTEGER, gl.UNSIGNED_BYTE, null)
+      const format = isWords ? gl.R16UI : gl.R8UI
+      gl.texImage2D(gl.TEXTURE_2D, 0, format, TEXTURE_WIDTH, rows, 0, gl.RED_INTEGER, type, null)
+      this.#padded = new (cells.constructor as new (length: number) => Cells)(rows * TEXTURE_WIDTH)
     }
-    let source = bytes
-    if (bytes.length !== rows * TEXTURE_WIDTH) {
-      this.#padded.set(bytes)
+    let source = cells
+    if (this.#padded && cells.length !== this.#padded.length) {
+      this.#padded.set(cells)
       source = this.#padded
     }
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, gl.RED_INTEGER, gl.UNSIGNED_BYTE, source)
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, gl.RED_INTEGER, type, source)
   }
 
   #bind(): void {

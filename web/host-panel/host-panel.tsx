@@ -2,25 +2,14 @@
 
 import { type FormEvent, useState } from 'react'
 import { PAGE_SIZE } from '../../core/base/units.ts'
-import type { HostResult } from '../../core/machine/api.ts'
-import { hex, parseNumber, bytes as sizeText } from '../app/format.ts'
+import { hex, parseNumber } from '../app/format.ts'
 import { usePage, usePageState } from '../app/page.ts'
-import { hexdump } from '../inspector/hexdump.ts'
-import { explain, failureName, type HostCall } from './explain.ts'
+import { type HostAction, hostActions } from './actions.ts'
+import { HeldPages } from './held-pages.tsx'
+import { Outcomes } from './outcomes.tsx'
+import { perform } from './perform.ts'
 
-/** What one read shows. */
-const READ_BYTES = 64
-
-interface Outcome {
-  readonly id: number
-  readonly what: string
-  readonly failed: boolean
-  readonly result: string
-  readonly why: string
-}
-
-const KEPT = 50
-let outcomes = 0
+const groups = ['bytes', 'convert', 'file', 'reference', 'host'] as const
 
 /** Bytes from `0x41 42 …` pairs or, in quotes or not, from text. */
 const parseBytes = (text: string): Uint8Array => {
@@ -31,108 +20,29 @@ const parseBytes = (text: string): Uint8Array => {
   return new TextEncoder().encode(text.replace(/^"(.*)"$/, '$1'))
 }
 
-const successText = (call: HostCall, value: unknown): string => {
-  if (value instanceof Uint8Array) return hexdump(value)
-  return call === 'write' ? `${value} bytes written` : `returned ${value}`
-}
+const actionOf = (id: string): HostAction | undefined => hostActions.find((action) => action.id === id)
 
 export const HostPanel = () => {
-  const { supervisor } = usePage()
+  const page = usePage()
   const selection = usePageState((state) => state.selection)
   const isLive = usePageState((state) => state.session.phase === 'live')
   const [address, setAddress] = useState<string | null>(null)
   const [size, setSize] = useState('4096')
   const [data, setData] = useState('"hello from the host"')
-  const [log, setLog] = useState<readonly Outcome[]>([])
   const selected = selection && 'gfn' in selection ? hex(selection.gfn * PAGE_SIZE) : '0x84000000'
   const shownAddress = address ?? selected
   const gpa = parseNumber(shownAddress)
   const length = parseNumber(size)
 
-  const note = (what: string, failed: boolean, result: string, why: string): void =>
-    setLog((log) => [{ id: ++outcomes, what, failed, result, why }, ...log].slice(0, KEPT))
-
-  const act = async (
-    call: HostCall,
-    what: string,
-    run: () => Promise<HostResult<unknown>>,
-  ): Promise<void> => {
-    try {
-      const result = await run()
-      if (result.kind === 'ok') note(what, false, successText(call, result.value), '')
-      else note(what, true, failureName(result), explain(call, result))
-    } catch (error) {
-      note(what, true, 'no answer', error instanceof Error ? error.message : String(error))
-    }
+  const isReady = ({ needs }: HostAction): boolean =>
+    isLive && (needs === 'nothing' || (gpa !== null && (needs === 'page' || length !== null)))
+  const run = (action: HostAction | undefined): void => {
+    if (!action || !isReady(action)) return
+    void perform(page, action, { gpa: gpa ?? 0, size: length ?? 0, data: parseBytes(data) })
   }
-
-  const { api } = isLive ? supervisor : { api: null }
-  const at = gpa === null ? '' : hex(gpa)
-  const over = length === null ? '' : sizeText(length)
-  const ready = api !== null && gpa !== null
-  const ranged = ready && length !== null
-  const actions: readonly { call: HostCall; id: string; title: string; enabled: boolean; run: () => void }[] =
-    [
-      {
-        call: 'read',
-        id: 'host-read',
-        title: 'Read',
-        enabled: ready,
-        run: () =>
-          ready && void act('read', `load ${READ_BYTES} bytes at ${at}`, () => api.hostRead(gpa, READ_BYTES)),
-      },
-      {
-        call: 'write',
-        id: 'host-write',
-        title: 'Write',
-        enabled: ready,
-        run: () => ready && void act('write', `store at ${at}`, () => api.hostWrite(gpa, parseBytes(data))),
-      },
-      {
-        call: 'convert',
-        id: 'host-to-shared',
-        title: 'To shared',
-        enabled: ranged,
-        run: () =>
-          ranged &&
-          void act('convert', `KVM_SET_MEMORY_ATTRIBUTES, ${over} at ${at}: shared`, () =>
-            api.hostConvert(gpa, length, false),
-          ),
-      },
-      {
-        call: 'convert',
-        id: 'host-to-private',
-        title: 'To private',
-        enabled: ranged,
-        run: () =>
-          ranged &&
-          void act('convert', `KVM_SET_MEMORY_ATTRIBUTES, ${over} at ${at}: private`, () =>
-            api.hostConvert(gpa, length, true),
-          ),
-      },
-      {
-        call: 'punch',
-        id: 'host-punch',
-        title: 'Punch hole',
-        enabled: ranged,
-        run: () =>
-          ranged &&
-          void act('punch', `fallocate, punch ${over} at ${at}`, () => api.hostPunchHole(gpa, length)),
-      },
-      {
-        call: 'allocate',
-        id: 'host-allocate',
-        title: 'Allocate',
-        enabled: ranged,
-        run: () =>
-          ranged &&
-          void act('allocate', `fallocate, allocate ${over} at ${at}`, () => api.hostAllocate(gpa, length)),
-      },
-    ]
-
   const submit = (event: FormEvent): void => {
     event.preventDefault()
-    actions[0].run()
+    run(actionOf('read'))
   }
   return (
     <div className="host-panel" data-testid="host-panel">
@@ -171,22 +81,29 @@ export const HostPanel = () => {
             onKeyDown={(event) => {
               if (event.key !== 'Enter') return
               event.preventDefault()
-              actions[1].run()
+              run(actionOf('write'))
             }}
           />
         </label>
         <div className="host-actions">
-          {actions.map(({ id, title, enabled, run }) => (
-            <button
-              type="button"
-              key={id}
-              className="button"
-              data-testid={id}
-              disabled={!enabled}
-              onClick={run}
-            >
-              {title}
-            </button>
+          {groups.map((group) => (
+            <div key={group} className="host-group">
+              {hostActions
+                .filter((action) => action.group === group)
+                .map((action) => (
+                  <button
+                    type="button"
+                    key={action.id}
+                    className="button"
+                    data-testid={`host-${action.id}`}
+                    title={action.hint}
+                    disabled={!isReady(action)}
+                    onClick={() => run(action)}
+                  >
+                    {action.title}
+                  </button>
+                ))}
+            </div>
           ))}
           {address !== null && (
             <button type="button" className="button quiet" onClick={() => setAddress(null)}>
@@ -195,21 +112,8 @@ export const HostPanel = () => {
           )}
         </div>
       </form>
-      <ol className="outcomes" aria-live="polite" data-testid="host-log">
-        {!log.length && (
-          <li className="muted">
-            These act as the VMM process does: loads, stores and system calls on its own mapping and files,
-            with the answers the kernel gives it. <kbd>Enter</kbd> reads, or writes in the last field.
-          </li>
-        )}
-        {log.map(({ id, what, failed, result, why }) => (
-          <li key={id} data-failed={failed} data-testid="host-outcome">
-            <span className="muted">{what}</span>
-            {result.includes('\n') ? <pre>{result}</pre> : <strong>{result}</strong>}
-            {why && <span>{why}</span>}
-          </li>
-        ))}
-      </ol>
+      <HeldPages />
+      <Outcomes />
     </div>
   )
 }

@@ -19,22 +19,36 @@ export const Section = ({ title, children }: { title: string; children: ReactNod
   </section>
 )
 
-/** A walk down a tree, root first. */
+/** What a valid entry with any of R, W, X maps at each level of Sv39x4 (privileged specification, 12.3.1). */
+const LEAF_SIZES = ['4 KiB', '2 MiB', '1 GiB'] as const
+
+/** The size of the page that a stage-2 entry maps; null for a pointer to a table and for nothing. */
+const leafSize = ({ level, entry }: WalkStep): string | null => {
+  const low = Number.parseInt(entry.slice(-1), 16)
+  return low & 1 && low & 0xe ? (LEAF_SIZES[level] ?? null) : null
+}
+
+/** A walk down stage 2, root first. */
 export const Walk = ({ steps, id, empty }: { steps: readonly WalkStep[]; id: string; empty: string }) =>
   steps.length ? (
     <ol className="walk" data-field={id}>
-      {steps.map(({ level, index, hpa, entry }) => (
-        <li key={level}>
-          <span className="muted">level {level}</span>
-          <span>[{index}]</span>
-          <span
-            className="walk-entry"
-            title={hpa === undefined ? undefined : `entry at host address ${hex(hpa)}`}
-          >
-            {entry}
-          </span>
-        </li>
-      ))}
+      {steps.map((step) => {
+        const { level, index, hpa, entry } = step
+        const leaf = leafSize(step)
+        return (
+          <li key={level}>
+            <span className="muted">level {level}</span>
+            <span>[{index}]</span>
+            {leaf && <span className="muted">{leaf} leaf</span>}
+            <span
+              className="walk-entry"
+              title={hpa === undefined ? undefined : `entry at host address ${hex(hpa)}`}
+            >
+              {entry}
+            </span>
+          </li>
+        )
+      })}
     </ol>
   ) : (
     <p className="muted" data-field={id}>

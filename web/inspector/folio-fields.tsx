@@ -2,12 +2,14 @@
 
 import { pfn } from '../../core/base/units.ts'
 import { hex } from '../app/format.ts'
+import { usePageState } from '../app/page.ts'
 import type { Machine } from '../app/supervisor.ts'
 import { Field } from './field.tsx'
 import { folioFacts } from './folio-facts.ts'
 
 export const FolioFields = ({ machine, frame }: { machine: Machine; frame: number }) => {
-  const facts = folioFacts(machine.view.folios, pfn(frame))
+  const store = usePageState((state) => state.settings.host.gmemStore)
+  const facts = folioFacts(machine.view.folios, pfn(frame), store)
   return (
     <dl>
       <Field name="pfn" id="pfn">
@@ -19,12 +21,15 @@ export const FolioFields = ({ machine, frame }: { machine: Machine; frame: numbe
       <Field name="Flags" id="folio-flags">
         {facts.flags}
       </Field>
-      <Field name="Refcount" id="refcount">
+      <Field name="References" id="references">
         {facts.refcount}
+        {facts.references.length > 0 && `: ${facts.references.join(', ')}`}
       </Field>
-      <Field name="Mapped by host" id="mapcount">
-        {facts.mapcount}
-      </Field>
+      {facts.lru !== null && (
+        <Field name="LRU" id="lru">
+          {facts.lru}
+        </Field>
+      )}
       <Field name="In stage 2" id="guest-mapcount">
         {facts.guestMapcount}
       </Field>

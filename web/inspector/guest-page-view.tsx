@@ -12,6 +12,7 @@ import { Field, Section, Walk } from './field.tsx'
 import { FolioFields } from './folio-fields.tsx'
 import { hexdump } from './hexdump.ts'
 import { useInspection } from './use-inspection.ts'
+import { XarrayPath } from './xarray-path.tsx'
 
 /** A link of the chain; where it leads to a folio, `target` says to which and stays in one piece. */
 const Link = ({
@@ -36,7 +37,7 @@ const Link = ({
   </li>
 )
 
-/** gfn, slot, then both halves: the one that the attribute picks is lit. */
+/** gfn, slot, then both halves, or the one storage: what the attribute picks is lit. */
 const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
   const { slot, attributePrivate, file, fileIndex, gmemPfn, hostPfn, page } = chain
   const folio = (frame: number): string => (frame < 0 ? 'no folio' : `pfn ${hex(frame)}`)
@@ -46,19 +47,19 @@ const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
       {slot && <Link name="Memslot" id="slot" value={`slot ${slot.slot.id}, page ${hex(page ?? 0)}`} lit />}
       {file && fileIndex !== null && (
         <Link
-          name="Private half"
+          name={slot?.inPlace ? 'Storage' : 'Private half'}
           id="gmem"
           value={`guest_memfd ${file.file.ino} [${hex(fileIndex)}]`}
           target={folio(gmemPfn)}
-          lit={attributePrivate}
+          lit={attributePrivate || (slot?.inPlace ?? false)}
         />
       )}
       {slot && page !== null && (
         <Link
-          name="Shared half"
+          name={slot.inPlace ? 'Host maps it' : 'Shared half'}
           id="host"
           value={`hva ${hex(slot.slot.userspaceAddr + page * PAGE_SIZE)}`}
-          target={folio(hostPfn)}
+          {...(slot.inPlace ? {} : { target: folio(hostPfn) })}
           lit={!attributePrivate}
         />
       )}
@@ -77,7 +78,9 @@ const Bytes = ({ inspection }: { inspection: PageInspection }) => {
           </pre>
         ) : (
           <p className="muted" data-field="guest-bytes">
-            Its touch would fault: no stage-2 entry yet.
+            {inspection.poisoned
+              ? 'Its touch fails with EHWPOISON: the frame is poisoned.'
+              : 'Its touch would fault: no stage-2 entry yet.'}
           </p>
         )}
       </Section>
@@ -96,6 +99,25 @@ const Bytes = ({ inspection }: { inspection: PageInspection }) => {
   )
 }
 
+/** Where the folio lies and what it is part of. */
+const Placement = ({ inspection }: { inspection: PageInspection }) => (
+  <dl>
+    <Field name="NUMA node" id="node">
+      {inspection.node ?? '–'}
+    </Field>
+    {inspection.large && (
+      <Field name="Size" id="folio-size">
+        2 MiB folio <span className="tag">project-own</span>
+      </Field>
+    )}
+    {inspection.poisoned && (
+      <Field name="Poisoned" id="poisoned">
+        <span data-fault="true">its contents are lost; punch the page for another frame</span>
+      </Field>
+    )}
+  </dl>
+)
+
 export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain: Chain; gfn: number }) => {
   const inspection = useInspection(gfn)
   const frame = chain.pfn
@@ -108,6 +130,9 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
             <>
               <Field name="Attribute" id="attribute">
                 <Half isPrivate={inspection?.attributePrivate ?? chain.attributePrivate} />
+              </Field>
+              <Field name="Kept by" id="attribute-owner">
+                {chain.slot.inPlace ? 'the guest_memfd' : 'the VM'}
               </Field>
               <Field name="Guest declares" id="declared">
                 {inspection ? <Half isPrivate={inspection.declaredPrivate} /> : '…'}
@@ -129,7 +154,10 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
       {inspection && <Bytes inspection={inspection} />}
       <Section title="Folio in use">
         {frame >= 0 ? (
-          <FolioFields machine={machine} frame={frame} />
+          <>
+            <FolioFields machine={machine} frame={frame} />
+            {inspection && <Placement inspection={inspection} />}
+          </>
         ) : (
           <p className="muted" data-field="pfn">
             None: nothing is allocated until somebody touches the page.
@@ -142,8 +170,16 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
             <Walk steps={inspection.stage2} id="stage2" empty="No table reaches this page." />
           </Section>
           {inspection.gmem && (
-            <Section title="guest_memfd’s xarray">
-              <Walk steps={inspection.gmem.path} id="xarray" empty="Nothing is stored at this index." />
+            <Section
+              title={
+                inspection.store === 'filemap' ? 'filemap: the xarray of i_pages' : 'guest_memfd’s xarray'
+              }
+            >
+              <XarrayPath
+                index={inspection.gmem.index}
+                steps={inspection.gmem.path}
+                folio={inspection.gmem.pfn === null ? null : `folio, pfn ${hex(inspection.gmem.pfn)}`}
+              />
             </Section>
           )}
         </>

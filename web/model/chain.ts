@@ -1,7 +1,7 @@
 // The chain gfn - file index - folio: from any of its links to all of them.
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
-import { PageType } from '../../core/machine/view.ts'
+import { PageType, VmWord } from '../../core/machine/view.ts'
 import { GuestPage } from './page-state.ts'
 import type { FileMaps, Sampler, SlotMaps } from './sampler.ts'
 
@@ -78,7 +78,7 @@ export const refOfPfn = (sampler: Sampler, pfn: number): PageRef => {
     const gfn = gfnOfFileIndex(sampler, folios.owner[pfn], index)
     if (gfn !== null) return { gfn }
   }
-  if (type === PageType.anon) {
+  if (type === PageType.anon && folios.owner[pfn] === sampler.view.tables.vmWord(0, VmWord.PROCESS)) {
     for (const { slot } of sampler.slots) {
       const page = index - slot.userspaceAddr / PAGE_SIZE
       if (page >= 0 && page < slot.pages) return { gfn: slot.baseGfn + page }

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { FLASH_MS, PageMap } from './page-map.ts'
 
 const set = (map: PageMap, cells: Record<number, number>): void => {
-  const bytes = map.begin()
-  for (const [at, value] of Object.entries(cells)) bytes[Number(at)] = value
+  const words = map.begin()
+  for (const [at, value] of Object.entries(cells)) words[Number(at)] = value
   map.commit()
 }
 
@@ -44,8 +44,8 @@ describe('PageMap', () => {
   it('does not flash a change of nearly everything', () => {
     const map = new PageMap(40_000)
     set(map, { 1: 5 })
-    const bytes = map.begin()
-    bytes.fill(3)
+    const words = map.begin()
+    words.fill(3)
     map.commit()
     expect(map.flashes.some((flash) => flash > 0)).toBe(false)
     expect(map.states[39_999]).toBe(3)

@@ -1,4 +1,4 @@
-// One map's data: a byte a page, the frame behind it, and how recently it changed.
+// One map's data: a word a page, the frame behind it, and how recently it changed.
 
 /** How long a change stays lit, in milliseconds. */
 export const FLASH_MS = 900
@@ -9,27 +9,27 @@ const FLASH_LIMIT = 16_384
 export class PageMap {
   readonly count: number
   /** Cell or GuestPage bits. */
-  readonly states: Uint8Array
+  readonly states: Uint16Array
   /** 255 just changed ... 0 at rest. */
   readonly flashes: Uint8Array
   /** Frame of the page, -1 when there is none. */
   readonly pfns: Int32Array
   /** Bumped when anything drawn changed. */
   version = 0
-  readonly #next: Uint8Array
+  readonly #next: Uint16Array
   #flashing: number[] = []
   #fresh = true
 
   constructor(count: number) {
     this.count = count
-    this.states = new Uint8Array(count)
+    this.states = new Uint16Array(count)
     this.flashes = new Uint8Array(count)
     this.pfns = new Int32Array(count).fill(-1)
-    this.#next = new Uint8Array(count)
+    this.#next = new Uint16Array(count)
   }
 
-  /** Empties the map for a new scatter and returns the bytes to fill. */
-  begin(rest = 0): Uint8Array {
+  /** Empties the map for a new scatter and returns the words to fill. */
+  begin(rest = 0): Uint16Array {
     this.#next.fill(rest)
     this.pfns.fill(-1)
     return this.#next

@@ -1,4 +1,4 @@
-// The state of one page as one byte: what the maps draw, the table twins say and the legend explains.
+// The state of one page as one word: what the maps draw, the table twins say and the legend explains.
 
 /** Bits of a cell of a folio map (a page of a guest_memfd, of host memory, or a host frame). */
 export const Cell = {
@@ -17,6 +17,14 @@ export const Cell = {
   kernel: 1 << 6,
   /** The guest page's attribute picks the other half: this storage is not what the guest uses. */
   aside: 1 << 7,
+  /** The frame is poisoned: nobody may touch it again. */
+  poisoned: 1 << 8,
+  /** More references than the page cache and the mappings account for: a pin, or an LRU batch. */
+  held: 1 << 9,
+  /** Anonymous memory of a process other than the VMM. */
+  foreign: 1 << 10,
+  /** Part of a 2 MiB folio. */
+  large: 1 << 11,
 } as const
 
 /** Bits of a guest page (a gfn inside a memslot). */
@@ -38,11 +46,18 @@ export const isMismatch = (page: number): boolean =>
 /** The cell in words, for table twins and hover text. */
 export const describeCell = (cell: number): string => {
   if (cell & Cell.kernel) return 'host kernel'
-  if (!(cell & Cell.allocated)) return cell & Cell.aside ? 'absent, not in use' : 'absent'
+  if (!(cell & Cell.allocated)) {
+    if (cell & Cell.poisoned) return 'poisoned'
+    return cell & Cell.aside ? 'absent, not in use' : 'absent'
+  }
+  if (cell & Cell.foreign) return 'another process'
   const words = [cell & Cell.uptodate ? 'up to date' : 'allocated']
+  if (cell & Cell.poisoned) words.unshift('poisoned')
+  if (cell & Cell.large) words.push('in a 2 MiB folio')
   if (cell & Cell.stage2) words.push('in stage 2')
   if (cell & Cell.hostMapped) words.push('host-mapped')
   if (cell & Cell.locked) words.push('locked')
+  if (cell & Cell.held) words.push('extra reference')
   if (cell & Cell.aside) words.push('not in use')
   return words.join(', ')
 }

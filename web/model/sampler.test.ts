@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import { pfn } from '../../core/base/units.ts'
+import { PageType, PG } from '../../core/machine/view.ts'
 import { BASE_GFN, PAGES, TestTables } from '../testing/tables.ts'
 import { gfnOfFileIndex, refOfPfn, resolveChain } from './chain.ts'
 import { Cell, GuestPage, isMismatch } from './page-state.ts'
@@ -22,6 +24,49 @@ describe('Sampler', () => {
     expect(slots[0].host.states[6] & Cell.allocated).toBeTruthy()
     expect(slots[0].host.states[6] & Cell.hostMapped).toBeTruthy()
     expect(framesInUse).toBe(2)
+  })
+
+  it('marks a poisoned page, an extra reference and the frames of a 2 MiB folio', () => {
+    const test = new TestTables()
+    const first = Math.ceil((test.view.layout.firstFrame + 1) / 512) * 512
+    test.gmemFolio(first, 0)
+    test.gmemFolio(first + 1, 1)
+    test.folios.set(pfn(first), PG.head)
+    test.folios.set(pfn(first + 1), PG.hwpoison)
+    test.gmemFolio(first + 512, 2)
+    test.folios.refcount[first + 512]++
+    const { states } = test.sample().files[0].pages
+    const marks = Cell.large | Cell.poisoned | Cell.held
+    expect([...states.subarray(0, 3)].map((state) => state & marks)).toEqual([
+      Cell.large,
+      Cell.large | Cell.poisoned,
+      Cell.held,
+    ])
+    test.folios.assign(pfn(first + 1), PageType.hwpoison, 0, 0)
+    expect(test.sample().frames.states[first + 1]).toBe(Cell.poisoned)
+  })
+
+  it('keeps the anonymous memory of another process apart, at the same address too', () => {
+    const test = new TestTables()
+    const frame = test.view.layout.firstFrame + 2
+    test.anonFolio(frame, 6, 7)
+    const sampler = test.sample()
+    expect(sampler.frames.states[frame] & Cell.foreign).toBeTruthy()
+    expect(sampler.slots[0].host.states[6] & Cell.allocated).toBeFalsy()
+    expect(refOfPfn(sampler, frame)).toEqual({ pfn: frame })
+  })
+
+  it('finds shared pages in the guest_memfd itself where it can be mapped', () => {
+    const test = new TestTables({ fileFlags: 1 })
+    const frame = test.view.layout.firstFrame + 1
+    test.gmemFolio(frame, 5)
+    test.setPrivate(5, 6, false)
+    const sampler = test.sample()
+    expect(sampler.slots[0].inPlace).toBe(true)
+    expect(sampler.slots[0].guest.states[5] & GuestPage.stage2).toBeTruthy()
+    expect(sampler.files[0].pages.states[5] & (Cell.aside | Cell.private)).toBe(0)
+    expect(sampler.frames.states[frame] & Cell.private).toBe(0)
+    expect(resolveChain(sampler, { gfn: BASE_GFN + 5 })).toMatchObject({ pfn: frame, gmemPfn: frame })
   })
 
   it('marks the half that the attribute does not pick', () => {

@@ -1,4 +1,4 @@
-// The sampler: reads the shared tables once a frame and lays them out as maps, a byte a page.
+// The sampler: reads the shared tables once a frame and lays them out as maps, a word a page.
 //
 // The only reader of the folio, slot and range tables in the page. It scatters the folio table (one pass over
 // its rows) into the maps of the files and of the host memory behind the slots; panes draw from those.
@@ -26,6 +26,8 @@ export interface SlotMaps {
   /** By page of userspace_addr; Cell bits. */
   readonly host: PageMap
   readonly file: FileMaps | null
+  /** The guest_memfd holds shared pages too (it can be mapped): there is no other half. */
+  readonly inPlace: boolean
 }
 
 export interface FileMaps {
@@ -34,6 +36,11 @@ export interface FileMaps {
   /** By page index in the file; Cell bits. */
   readonly pages: PageMap
 }
+
+/** A guest_memfd created with it serves its slots wholly (include/uapi/linux/kvm.h). */
+const GUEST_MEMFD_FLAG_MMAP = 1 << 0
+/** Frames of a 2 MiB folio. */
+const LARGE_FRAMES = 512
 
 /** The largest file or slot drawn a page a cell; what lies beyond is left to typed queries. */
 export const MAX_MAP_PAGES = 1 << 20
@@ -117,7 +124,8 @@ export class Sampler {
       const old = this.slots.find((s) => sameSlot(s.slot, slot))
       if (old) return old.file === file ? old : { ...old, file }
       changed = true
-      return { slot, file, guest: new PageMap(slot.pages), host: new PageMap(slot.pages) }
+      const inPlace = file !== null && (file.file.flags & GUEST_MEMFD_FLAG_MMAP) !== 0
+      return { slot, file, inPlace, guest: new PageMap(slot.pages), host: new PageMap(slot.pages) }
     })
     if (changed) this.shape++
   }
@@ -132,22 +140,23 @@ export class Sampler {
     const guests = this.slots.map(({ guest }) => guest.begin())
     const hosts = this.slots.map(({ host }) => host.begin())
     const pages: (PageMap | undefined)[] = []
-    const cells: (Uint8Array | undefined)[] = []
+    const cells: (Uint16Array | undefined)[] = []
     for (const { file, pages: map } of this.files) {
       pages[file.row] = map
       cells[file.row] = map.begin(Cell.private)
     }
     this.#scatterRanges(guests, this.attributes, GuestPage.private)
     this.#scatterRanges(guests, this.declared, GuestPage.declared)
-    this.#scatterFolios(hosts, pages, cells)
+    const frames = this.frames.begin()
+    this.#scatterFolios(frames, hosts, pages, cells)
     this.slots.forEach((maps, i) => {
-      this.#finishSlot(maps, guests[i], hosts[i], cells[maps.slot.file])
+      this.#finishSlot(maps, guests[i], hosts[i], cells[maps.slot.file], frames)
     })
     this.frames.commit()
     for (const { pages: map } of this.files) map.commit()
   }
 
-  #scatterRanges(guests: readonly Uint8Array[], ranges: readonly GfnRange[], bit: number): void {
+  #scatterRanges(guests: readonly Uint16Array[], ranges: readonly GfnRange[], bit: number): void {
     this.slots.forEach(({ slot }, i) => {
       const guest = guests[i]
       for (const { start, end } of ranges) {
@@ -160,32 +169,38 @@ export class Sampler {
 
   /** One pass over the folio table: every frame finds its cell. */
   #scatterFolios(
-    hosts: readonly Uint8Array[],
+    frames: Uint16Array,
+    hosts: readonly Uint16Array[],
     pages: readonly (PageMap | undefined)[],
-    cells: readonly (Uint8Array | undefined)[],
+    cells: readonly (Uint16Array | undefined)[],
   ): void {
-    const { folios, layout } = this.view
-    const { flags, mapcount, guestMapcount, owner, index } = folios
-    const frames = this.frames.begin()
+    const { folios, layout, tables } = this.view
+    const { flags, refcount, mapcount, guestMapcount, owner, index } = folios
     frames.fill(Cell.kernel, 0, layout.firstFrame)
     const starts = this.slots.map(({ slot }) => slot.userspaceAddr / PAGE_SIZE)
+    const vmm = tables.vmWord(VM, VmWord.PROCESS)
     let inUse = 0
+    let largeEnd = 0
     for (let pfn = layout.firstFrame; pfn < layout.frames; pfn++) {
       const flag = flags[pfn]
       const type = flag >>> 24
       if (type === PageType.free) continue
       inUse++
       if (type !== PageType.gmem && type !== PageType.anon && type !== PageType.file) {
-        frames[pfn] = Cell.kernel
+        frames[pfn] = type === PageType.hwpoison ? Cell.poisoned : Cell.kernel
         continue
       }
       let cell: number = Cell.allocated
+      if (flag & PG.hwpoison) cell |= Cell.poisoned
+      else if (refcount[pfn] > mapcount[pfn] + (type === PageType.anon ? 0 : 1)) cell |= Cell.held
       if (flag & PG.uptodate) cell |= Cell.uptodate
       if (flag & PG.locked) cell |= Cell.locked
       if (guestMapcount[pfn] > 0) cell |= Cell.stage2
       if (mapcount[pfn] > 0) cell |= Cell.hostMapped
       if (type === PageType.gmem) {
         cell |= Cell.private
+        if (flag & PG.head) largeEnd = pfn + LARGE_FRAMES
+        if (pfn < largeEnd) cell |= Cell.large
         const map = pages[owner[pfn]]
         const row = cells[owner[pfn]]
         const at = index[pfn]
@@ -193,6 +208,8 @@ export class Sampler {
           row[at] = cell
           map.pfns[at] = pfn
         }
+      } else if (type === PageType.anon && owner[pfn] !== vmm) {
+        cell |= Cell.foreign
       } else if (type === PageType.anon) {
         for (let s = 0; s < starts.length; s++) {
           const at = index[pfn] - starts[s]
@@ -211,20 +228,26 @@ export class Sampler {
 
   /** Folds what a slot's halves hold into its guest pages, and marks the half that is not in use. */
   #finishSlot(
-    { slot, guest, host, file }: SlotMaps,
-    guestBits: Uint8Array,
-    hostCells: Uint8Array,
-    fileCells: Uint8Array | undefined,
+    { slot, guest, host, file, inPlace }: SlotMaps,
+    guestBits: Uint16Array,
+    hostCells: Uint16Array,
+    fileCells: Uint16Array | undefined,
+    frameCells: Uint16Array,
   ): void {
     for (let page = 0; page < slot.pages; page++) {
       const isPrivate = (guestBits[page] & GuestPage.private) !== 0
       const at = slot.fileIndex + page
-      const cell = isPrivate && fileCells ? fileCells[at] : isPrivate ? 0 : hostCells[page]
+      const inFile = isPrivate || inPlace
+      const cell = inFile ? (fileCells?.[at] ?? 0) : hostCells[page]
       if (cell & Cell.allocated) guestBits[page] |= GuestPage.backed
       if (cell & Cell.stage2) guestBits[page] |= GuestPage.stage2
-      if (isPrivate) hostCells[page] |= Cell.aside
+      if (inFile) hostCells[page] |= Cell.aside
       else if (fileCells) fileCells[at] |= Cell.aside
-      guest.pfns[page] = (isPrivate ? file?.pages.pfns[at] : host.pfns[page]) ?? -1
+      if (inPlace && !isPrivate && fileCells) {
+        fileCells[at] &= ~Cell.private
+        if (file && file.pages.pfns[at] >= 0) frameCells[file.pages.pfns[at]] &= ~Cell.private
+      }
+      guest.pfns[page] = (inFile ? file?.pages.pfns[at] : host.pfns[page]) ?? -1
     }
     guest.commit()
     host.commit()

@@ -9,12 +9,19 @@ import {
   MachineView,
   PageType,
   PG,
+  VmWord,
 } from '../../core/machine/view.ts'
 import { Sampler } from '../model/sampler.ts'
 
 export const BASE_GFN = 0x80000
 export const USERSPACE = 0x7f0000000000
 export const PAGES = 64
+const VMM = 1
+
+export interface TestOptions {
+  /** GUEST_MEMFD_FLAG_* of the file. */
+  readonly fileFlags?: number
+}
 
 /** One VM with a slot of 64 pages, private, over a guest_memfd and host memory; all pages absent. */
 export class TestTables {
@@ -25,7 +32,7 @@ export class TestTables {
   readonly file: number
   readonly #words: Int32Array
 
-  constructor() {
+  constructor({ fileFlags = 0 }: TestOptions = {}) {
     const memory = new WebAssembly.Memory({ shared: true, initial: 1024, maximum: 1024 })
     const buffer: unknown = memory.buffer
     if (!(buffer instanceof SharedArrayBuffer)) throw new Error('the memory is not shared')
@@ -34,7 +41,8 @@ export class TestTables {
     this.folios = new FolioTable(buffer, this.view.layout)
     this.#words = new Int32Array(buffer, 0, 1024)
     this.tables.allocVm(1, 1)
-    this.file = this.tables.allocFile(FileKind.gmem, 9, 0, 0, PAGES * 4096)
+    this.tables.setVmWord(0, VmWord.PROCESS, VMM)
+    this.file = this.tables.allocFile(FileKind.gmem, 9, fileFlags, 0, PAGES * 4096)
     this.tables.writeSlots(0, [
       {
         id: 3,
@@ -66,13 +74,14 @@ export class TestTables {
   gmemFolio(frame: number, index: number): void {
     this.folios.assign(pfn(frame), PageType.gmem, this.file, index)
     this.folios.set(pfn(frame), PG.uptodate)
+    this.folios.refcount[frame] = 1
     this.folios.guestMapcount[frame] = 1
   }
 
-  /** A page of the host memory behind the slot. */
-  anonFolio(frame: number, page: number): void {
-    this.folios.assign(pfn(frame), PageType.anon, 1, USERSPACE / 4096 + page)
-    this.folios.mapcount[frame] = 1
+  /** A page of the host memory behind the slot, or of another process at the same address. */
+  anonFolio(frame: number, page: number, process = VMM): void {
+    this.folios.assign(pfn(frame), PageType.anon, process, USERSPACE / 4096 + page)
+    this.folios.refcount[frame] = this.folios.mapcount[frame] = 1
   }
 
   /** Lets readers see it, and reads. */

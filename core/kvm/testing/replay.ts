@@ -5,6 +5,7 @@ import { asUnsigned, numberFromWord, writeU64 } from '../../base/u64.ts'
 import { hva, PAGE_SIZE } from '../../base/units.ts'
 import { HostMemory } from '../../host/host-memory.ts'
 import type { SpecialKind } from '../../host/special-files.ts'
+import type { KvmParameters } from '../parameters.ts'
 import type { HostProfile } from '../profiles.ts'
 import { createGuestMemfd, Kvm, memoryRegion2 } from '../uapi.ts'
 import { KvmHost } from './kvm-host.ts'
@@ -60,16 +61,20 @@ export const parseCases = (document: unknown): Case[] => {
 /** Replays cases, each on a host of its own; the hosts take turns on one memory. */
 export class Replayer {
   readonly #profile: HostProfile
+  readonly #parameters: Partial<KvmParameters>
   readonly #memory = HostMemory.create(HOST_BYTES)
 
-  constructor(profile: HostProfile) {
+  constructor(profile: HostProfile, parameters: Partial<KvmParameters> = {}) {
     this.#profile = profile
+    this.#parameters = parameters
   }
 
   /** The first difference of a case, or null. */
   replay(recorded: Case): Difference | null {
     this.#memory.reset()
-    const run = new CaseRun(new KvmHost({ profile: this.#profile, memory: this.#memory }))
+    const run = new CaseRun(
+      new KvmHost({ profile: this.#profile, parameters: this.#parameters, memory: this.#memory }),
+    )
     for (const [i, step] of recorded.steps.entries()) {
       const actual = run.perform(step)
       const expected = { ret: step.ret, errno: step.errno, out: step.out }

@@ -1,0 +1,122 @@
+// The emulated kernel beside the real one: recorded answers always, live ones where this machine can give them.
+
+import { readFileSync } from 'node:fs'
+import { release, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { profileByName } from '../../profiles.ts'
+import { type Case, describeDifference, parseCases, Replayer } from '../replay.ts'
+import { firstDifference, informative, shrink, withoutAnswers } from './compare.ts'
+import { generate, groups } from './generate.ts'
+import { Recorder } from './recorder.ts'
+
+const read = (name: string): Case[] =>
+  parseCases(JSON.parse(readFileSync(new URL(`../vectors/${name}`, import.meta.url), 'utf8')))
+
+const open = read('gmem-open.json')
+const generated = read('generated.json')
+const replayer = new Replayer(profileByName('x86-6.18-default-vm'))
+
+const differences = (cases: readonly Case[]): string[] =>
+  cases.flatMap((recorded) => {
+    const difference = firstDifference(recorded, replayer)
+    return difference ? [describeDifference(recorded, difference)] : []
+  })
+
+/** The recorder, where the kernel is of the version and the configuration that the vectors were recorded on. */
+const recorderHere = (): Recorder | null => {
+  if (!release().startsWith('6.18')) return null
+  const source = fileURLToPath(new URL('./recorder.c', import.meta.url))
+  const recorder = Recorder.build(source, join(tmpdir(), 'gmemscope-native'))
+  const caps = open.filter(({ group }) => group === 'caps')
+  const same = recorder && JSON.stringify(recorder.record(caps.map(withoutAnswers))) === JSON.stringify(caps)
+  return same ? recorder : null
+}
+
+const recorder = recorderHere()
+
+describe('K11 recorded answers to generated cases', () => {
+  test.each(Object.keys(groups))('%s', (group) => {
+    const cases = generated.filter((recorded) => recorded.group === group)
+    expect(cases.length).toBeGreaterThan(0)
+    expect(differences(cases)).toEqual([])
+  })
+
+  test('every call and errno of the first recording is among them', () => {
+    const answers = (cases: readonly Case[]) =>
+      new Set(cases.flatMap(({ steps }) => steps.map(({ op, errno }) => `${op} ${errno}`)))
+    const missing = [...answers(open)].filter((answer) => !answers(generated).has(answer))
+    expect(missing).toEqual([])
+  })
+})
+
+describe(
+  recorder ? 'K11 live answers' : 'K11 live answers: this is not the kernel, the recorded ones stand',
+  () => {
+    test('the recorder reproduces every recorded case', () => {
+      const recorded = [...open, ...generated]
+      expect(recorder ? recorder.record(recorded.map(withoutAnswers)) : recorded).toEqual(recorded)
+    })
+
+    test('300 generated cases', () => {
+      // Another seed every day: what one finds goes into the fixed ones.
+      const seed = Math.floor(Date.now() / 86_400_000)
+      const cases = recorder ? recorder.record(generate(seed, 300)) : generated
+      expect(differences(cases), `seed ${seed}`).toEqual([])
+    })
+  },
+)
+
+test.each([{ gmemStore: 'filemap' }, { gmemLargeFolios: true }] as const)(
+  'K11 recorded answers with the module parameter %o',
+  (parameters) => {
+    const other = new Replayer(profileByName('x86-6.18-default-vm'), parameters)
+    const different = [...open, ...generated].flatMap((recorded) => {
+      const difference = firstDifference(recorded, other)
+      return difference ? [describeDifference(recorded, difference)] : []
+    })
+    expect(different).toEqual([])
+  },
+)
+
+test('a seed gives the same cases every time', () => {
+  expect(generate(7, 22)).toEqual(generate(7, 22))
+  expect(generate(7, 22)).not.toEqual(generate(8, 22))
+})
+
+/** A recorder that knows the answers: those of the cases it was made with. */
+const replayed = (cases: readonly Case[]): Pick<Recorder, 'record'> => ({
+  record: (plans) =>
+    plans.map(({ steps, ...plan }) => {
+      const known = cases.flatMap((recorded) => recorded.steps)
+      return {
+        ...plan,
+        steps: steps.map((request) => {
+          const found = known.find(
+            ({ ret: _r, errno: _e, out: _o, ...rest }) => JSON.stringify(rest) === JSON.stringify(request),
+          )
+          if (!found) throw new Error('unknown step')
+          return found
+        }),
+      }
+    }),
+})
+
+test('a case that differs is made as short as it gets', () => {
+  const [first] = open.filter(({ id }) => id === 'file/read-flags-0')
+  const steps = first.steps.map((step) => (step.len === 65536 ? { ...step, errno: 'EIO' } : step))
+  const wrong = { ...first, steps }
+  const short = shrink(wrong, replayed([wrong]), replayer)
+  expect(short.steps.map(({ op }) => op)).toEqual(['create_vm', 'create_guest_memfd', 'read'])
+  expect(shrink(first, replayed([first]), replayer)).toBe(first)
+})
+
+test('informative cases end with the last answer that is new', () => {
+  const kept = informative(open.slice(0, 40), 1e6)
+  const answers = (cases: readonly Case[]) =>
+    new Set(cases.flatMap(({ steps }) => steps.map(({ op, errno }) => `${op} ${errno}`)))
+  expect(answers(kept)).toEqual(answers(open.slice(0, 40)))
+  expect(kept.length).toBeLessThan(40)
+  expect(JSON.stringify(informative(open, 50_000)).length).toBeLessThan(51_000)
+})
