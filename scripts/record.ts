@@ -1,7 +1,5 @@
 // Has this machine's kernel perform cases and compares: with a vector file, or with the emulated kernel.
-// usage: node scripts/run.mjs scripts/record.ts FILE                       the file's recorded results
-//        node scripts/run.mjs scripts/record.ts --seed N --count N         generated cases, against the emulated kernel
-//          [--group G] [--show N] [--write FILE [--limit BYTES]]   writes the cases, or the most informative of them
+// usage: see `usage` below, or npm run -s record -- --help
 // exit: 0 all agree, 1 some differ, 2 bad arguments or no KVM with guest_memfd here
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,18 +10,43 @@ import { generate } from '../core/kvm/testing/native/generate.ts'
 import { Recorder } from '../core/kvm/testing/native/recorder.ts'
 import { type Case, describeDifference, parseCases, Replayer } from '../core/kvm/testing/replay.ts'
 
+const usage = `usage: npm run -s record -- FILE [--write FILE]
+         performs a vector file's cases here and shows where the answers differ from those in the file
+       npm run -s record -- [--seed N] [--count N] [--group G] [--show N] [--write FILE [--limit BYTES]]
+         performs generated cases here and shows where the emulated kernel answers otherwise
+       --write FILE writes the cases with this kernel's answers, --limit the most informative of them only`
+
+const fail = (message: string): never => {
+  console.error(message)
+  process.exit(2)
+}
+
+const readArguments = () => {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        seed: { type: 'string', default: '1' },
+        count: { type: 'string', default: '1000' },
+        group: { type: 'string' },
+        show: { type: 'string', default: '10' },
+        write: { type: 'string' },
+        limit: { type: 'string' },
+        help: { type: 'boolean' },
+      },
+    })
+  } catch (error) {
+    return fail(`record: ${(error as Error).message}\n${usage}`)
+  }
+}
+
 const root = process.env.GMEMSCOPE_ROOT ?? '.'
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seed: { type: 'string', default: '1' },
-    count: { type: 'string', default: '1000' },
-    group: { type: 'string' },
-    show: { type: 'string', default: '10' },
-    write: { type: 'string' },
-    limit: { type: 'string' },
-  },
-})
+const { values, positionals } = readArguments()
+if (values.help) {
+  console.log(usage)
+  process.exit(0)
+}
+if (positionals.length > 1) fail(`record: give one FILE\n${usage}`)
 
 const recorder = Recorder.build(join(root, 'core/kvm/testing/native/recorder.c'), join(root, '.cache/native'))
 if (!recorder) {

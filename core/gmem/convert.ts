@@ -65,7 +65,7 @@ function* withdraw(inode: GmemInode, start: number, end: number): KernelTask<Ref
     inode.store.forEach(at, to, check)
     if (busy >= 0) {
       // A batch of the LRU may hold it for the moment: once a call, they are emptied.
-      if (drained) return { errno: 'EAGAIN', index: Math.max(start, busy) }
+      if (drained) return { errno: 'EAGAIN', index: busy }
       yield* inode.store.drain()
       drained = true
       at = busy

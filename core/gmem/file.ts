@@ -82,14 +82,14 @@ export class GmemFile<Binding> extends OpenFile {
     else yield* this.#allocate(start, end)
   }
 
-  /** kvm_gmem_allocate: what was allocated before an error stays. */
+  /** kvm_gmem_allocate: what was allocated before an error stays. EINVAL: past the end; EINTR; ENOMEM. */
   *#allocate(start: number, end: number): KernelTask<void> {
     const inode = this.inode
     if (end > inode.pages) throw new KernelError('EINVAL')
     yield* inode.invalidateLock.readLock()
     const stopped = yield* inode.allocateRange(start, end)
     inode.invalidateLock.readUnlock()
-    if (stopped < end) throw new KernelError('ENOMEM')
+    if (stopped < end) throw new KernelError(inode.host.scheduler.signalPending ? 'EINTR' : 'ENOMEM')
   }
 
   /**

@@ -44,7 +44,8 @@ export class FolioTree {
 
   forEach(start: number, end: number, visit: (index: number, pfn: Pfn) => void): void {
     this.#entries.forRange(start, end, (entry, from, to) => {
-      for (let index = from; index < to; index++) visit(index, frameAt(entry, index))
+      if (entry >= 0) visit(from, entry as Pfn)
+      else for (let index = from; index < to; index++) visit(index, frameAt(entry, index))
     })
   }
 

@@ -124,6 +124,21 @@ test('F1 allocation that runs out of memory keeps what it got', () => {
   expect(host.buddy.freeFrames).toBe(free)
 })
 
+test('G14 allocation that a signal interrupts is EINTR, keeps what it got, and goes on when asked again', () => {
+  const { host, inode, fd, syscalls, run } = setUp(4096, 0)
+  const { scheduler } = host
+  const task = scheduler.spawn('fallocate', syscalls.fallocate(fd, 1, 0, 4096 * PAGE))
+  scheduler.stepTo(task, 'kvm_gmem_allocate/cond_resched')
+  task.signalPending = true
+  while (!task.done) scheduler.step(task)
+  expect(task.value).toBe(-Errno.EINTR)
+  let folios = 0
+  inode.forEachFolio(0, 4096, () => folios++)
+  expect([folios, inode.folio(1023) !== null, inode.invalidateLock.locked]).toEqual([1024, true, false])
+  expect(host.memory.tables.readFiles()[0].folios).toBe(1024)
+  expect(run(syscalls.fallocate(fd, 1, 0, 4096 * PAGE))).toBe(0)
+})
+
 test('G7 the host may touch only a file that starts shared; a hole unmaps it from the host too', () => {
   const { syscalls, fd, run } = setUp(4, GmemFlag.MMAP | GmemFlag.INIT_SHARED)
   const at = run(syscalls.mmap(4 * PAGE, 3, 1, fd, 0))

@@ -195,8 +195,9 @@ export class GmemInode implements Inode, PageCache {
     return true
   }
 
-  /** Makes the absent folios of [start, end). Returns the index where memory ran out, or `end`. */
+  /** Makes the absent folios of [start, end). Returns the index where memory ran out or a signal came, or `end`. */
   *allocateRange(start: number, end: number): KernelTask<number> {
+    const { scheduler } = this.host
     const make = (index: number): Pfn | undefined => {
       const pfn = this.#newFolio(index)
       if (pfn < 0) return undefined
@@ -205,7 +206,7 @@ export class GmemInode implements Inode, PageCache {
     }
     let made = 0
     let at = start
-    while (at < end) {
+    while (at < end && !scheduler.signalPending) {
       const to = Math.min(end, this.large ? at - (at % LARGE_PAGES) + LARGE_PAGES : at + BATCH)
       if (to - at === LARGE_PAGES && this.large?.tryFill(at)) at = to
       else at = this.store.fill(at, to, make)
@@ -243,9 +244,9 @@ export class GmemInode implements Inode, PageCache {
     return freed
   }
 
-  /** Last view gone: everything is freed. */
+  /** Last view gone, and with it every mapping: everything is freed. */
   *evict(): KernelTask<void> {
-    yield* this.truncateRange(0, this.pages)
+    if (this.store.first(0, this.pages) >= 0) yield* this.truncateRange(0, this.pages)
     this.host.memory.tables.freeFile(this.row)
     this.host.pageCaches.delete(this)
   }

@@ -59,7 +59,7 @@ const setUp = (options: { flags?: number; inPlace?: boolean; store?: StoreKind }
 }
 
 describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
-  test('G20 the first touch of a private 2 MiB takes one block and zeroes it; the tail has small folios', () => {
+  test('G13 the first touch of a private 2 MiB takes one block and zeroes it; the tail has small folios', () => {
     const { host, free, inode, folios, touch, isLarge, count, run } = setUp({ store })
     const pfn = touch(700)
     expect([pfn % 512, isLarge(512), isLarge(1023), isLarge(0)]).toEqual([700 % 512, true, true, false])
@@ -80,7 +80,7 @@ describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
     expect(host.buddy.freeFrames).toBe(free)
   })
 
-  test('G20 fallocate takes blocks for the 2 MiB that it names whole, and does not zero them', () => {
+  test('G13 fallocate takes blocks for the 2 MiB that it names whole, and does not zero them', () => {
     const { inode, folios, isLarge, count, run } = setUp({ store })
     expect(run(inode.allocateRange(500, PAGES))).toBe(PAGES)
     expect([isLarge(511), isLarge(512), isLarge(1024), count()]).toEqual([false, true, false, PAGES - 500])
@@ -89,7 +89,7 @@ describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
     expect([isLarge(0), count()]).toEqual([false, PAGES])
   })
 
-  test('G20 without a free block the pages are small, to the last frame', () => {
+  test('G13 without a free block the pages are small, to the last frame', () => {
     const { host, inode, isLarge, count, touch, run } = setUp({ store })
     const { buddy } = host
     // One frame of every block stays taken.
@@ -107,7 +107,7 @@ describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
     expect(isLarge(600)).toBe(false)
   })
 
-  test('G20 punching a part splits without moving a page; the whole 2 MiB punched, all frames are free', () => {
+  test('G13 punching a part splits without moving a page; the whole 2 MiB punched, all frames are free', () => {
     const { host, inode, folios, isLarge, touch, count, run } = setUp({ store })
     const first = touch(0)
     const before = host.buddy.freeFrames
@@ -130,7 +130,7 @@ describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
     expect([isLarge(0), isLarge(1023), count()]).toEqual([false, false, 1024 - 100])
   })
 
-  test('G20 pages that come back as other frames leave the 2 MiB split: nothing is migrated', () => {
+  test('G13 pages that come back as other frames leave the 2 MiB split: nothing is migrated', () => {
     const { host, inode, isLarge, touch, run } = setUp({ store })
     const first = touch(0)
     run(punchHole(inode, 5, 6))
@@ -146,7 +146,7 @@ describe.each(['xarray', 'filemap'] as const)('store %s', (store) => {
   })
 })
 
-test('G20 conversion: any shared page splits, all private and nobody at it merges, contents untouched', () => {
+test('G13 conversion: any shared page splits, all private and nobody at it merges, contents untouched', () => {
   const { host, inode, isLarge, touch, convert } = setUp({ inPlace: true })
   const first = touch(0)
   for (let i = 0; i < 512; i++) host.memory.frame((first + i) as Pfn)[0] = i % 100
@@ -163,7 +163,7 @@ test('G20 conversion: any shared page splits, all private and nobody at it merge
   expect(isLarge(600)).toBe(false)
 })
 
-test('G20 a page that somebody holds keeps the 2 MiB from merging until it is let go and looked at again', () => {
+test('G13 a page that somebody holds keeps the 2 MiB from merging until it is let go and looked at again', () => {
   const { host, inode, isLarge, touch, convert } = setUp({ inPlace: true })
   const first = touch(0)
   convert(3, 4, 'shared')
@@ -179,7 +179,7 @@ test('G20 a page that somebody holds keeps the 2 MiB from merging until it is le
   expect([convert(3, 4, 'private'), isLarge(0)]).toEqual([null, true])
 })
 
-test('G20 pages touched one by one after a split make the folio whole again when the last is up to date', () => {
+test('G13 pages touched one by one after a split make the folio whole again when the last is up to date', () => {
   const { inode, isLarge, touch, convert, run } = setUp({ inPlace: true })
   run(inode.allocateRange(0, 512))
   convert(7, 8, 'shared')
@@ -192,13 +192,13 @@ test('G20 pages touched one by one after a split make the folio whole again when
   expect(isLarge(7)).toBe(true)
 })
 
-test('G20 a file that starts shared has small folios', () => {
+test('G13 a file that starts shared has small folios', () => {
   const { isLarge, touch } = setUp({ flags: GmemFlag.MMAP | GmemFlag.INIT_SHARED })
   touch(0)
   expect(isLarge(0)).toBe(false)
 })
 
-test('G20 a memory error splits: the broken page alone is lost', () => {
+test('G13 a memory error splits: the broken page alone is lost', () => {
   const { host, inode, isLarge, touch, convert, run } = setUp({ inPlace: true })
   const first = touch(0)
   run(memoryFailure(host, first + 4))

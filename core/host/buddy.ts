@@ -14,7 +14,7 @@ export const MAX_ORDER = 9
 const ORDERS = MAX_ORDER + 1
 const NONE = -1
 /** Node mask of an allocation that may come from anywhere. */
-export const ALL_NODES = 0xffffffff
+const ALL_NODES = 0xffffffff
 
 export class BuddyAllocator {
   readonly #memory: HostMemory
@@ -112,7 +112,7 @@ export class BuddyAllocator {
     this.#remove(pfn, from)
     while (from > order) {
       from--
-      this.#push(pfn + 2 ** from, from)
+      this.#push(pfn + (1 << from), from)
     }
     this.#free[node] -= 1 << order
     return pfn
@@ -139,7 +139,7 @@ export class BuddyAllocator {
     let size = order
     while (size < MAX_ORDER) {
       const buddy = start ^ (1 << size)
-      if (buddy < this.#first || buddy + 2 ** size > this.#end || this.#order[buddy] !== size) break
+      if (this.#order[buddy] !== size) break
       this.#remove(buddy, size)
       start = Math.min(start, buddy)
       size++

@@ -47,7 +47,7 @@ const cached = (host: Host, run: (task: KernelTask<unknown>) => unknown, mapping
 
 const guestMemory: AddressSpace = { unevictable: true, inaccessible: true, migrateFolio: () => 'EINVAL' }
 
-test('C1 anonymous memory moves to the high end: contents, permissions and references follow', () => {
+test('N7 anonymous memory moves to the high end: contents, permissions and references follow', () => {
   const { host, run, anonymous, frame, bytes } = setUp()
   const start = anonymous(8)
   const before = frame(start)
@@ -68,7 +68,7 @@ test('C1 anonymous memory moves to the high end: contents, permissions and refer
   expect(host.buddy.freeFrames).toBe(free)
 })
 
-test('C1 a page table of another kind hears before and after, and its reference in between keeps the page', () => {
+test('N7 a page table of another kind hears before and after, and its reference in between keeps the page', () => {
   const { host, process, run, anonymous, frame } = setUp()
   const start = anonymous(1)
   const before = frame(start)
@@ -90,7 +90,7 @@ test('C1 a page table of another kind hears before and after, and its reference 
   expect(frame(start)).toBe(before)
 })
 
-test('C2 a pinned page stays where it is, and moves when it is let go', () => {
+test('N7 a pinned page stays where it is, and moves when it is let go', () => {
   const { host, process, run, anonymous, frame } = setUp()
   const start = anonymous(2)
   const { pfn } = run(process.pin(start, true))
@@ -105,7 +105,7 @@ test('C2 a pinned page stays where it is, and moves when it is let go', () => {
   expect(frame(start)).not.toBe(pfn)
 })
 
-test('C3 an inaccessible folio is looked at under a reference and its lock, and not isolated', () => {
+test('N7 an inaccessible folio is looked at under a reference and its lock, and not isolated', () => {
   const { host, run } = setUp()
   const pfn = cached(host, run, guestMemory)
   const task = host.scheduler.spawn('compact', compactMemory(host))
@@ -128,7 +128,7 @@ test('C3 an inaccessible folio is looked at under a reference and its lock, and 
   ])
 })
 
-test('C3 a folio in the batch of the CPU that compacts is on its list by then', () => {
+test('N7 a folio in the batch of the CPU that compacts is on its list by then', () => {
   const { host, run } = setUp()
   const pfn = host.buddy.alloc(0, PageType.gmem, 0, 0)
   host.lru.mapping[pfn] = guestMemory
@@ -138,7 +138,7 @@ test('C3 a folio in the batch of the CPU that compacts is on its list by then', 
   ])
 })
 
-test('C1 a page that may not be written stays so', () => {
+test('N7 a page that may not be written stays so', () => {
   const { host, syscalls, run, anonymous } = setUp()
   const start = anonymous(1)
   run(syscalls.mprotect(start, PAGE_SIZE, 1))
@@ -146,7 +146,7 @@ test('C1 a page that may not be written stays so', () => {
   expect(run(syscalls.store(hva(start), Uint8Array.of(1)))).toMatchObject({ signal: 'SIGSEGV' })
 })
 
-test('C3 a folio on no list is not looked at', () => {
+test('N7 a folio on no list is not looked at', () => {
   const { host, run } = setUp()
   host.buddy.alloc(0, PageType.gmem, 0, 0)
   host.buddy.alloc(0, PageType.pgtable, 0, 0)
@@ -156,7 +156,7 @@ test('C3 a folio on no list is not looked at', () => {
   ])
 })
 
-test('C3 migration asks whether the contents are accessible, then the file', () => {
+test('N7 migration asks whether the contents are accessible, then the file', () => {
   const { host, run } = setUp()
   let asked = 0
   const refuses = (inaccessible: boolean): AddressSpace => ({
@@ -175,7 +175,7 @@ test('C3 migration asks whether the contents are accessible, then the file', () 
   expect([answers, asked]).toEqual([['EOPNOTSUPP', 'EINVAL'], 1])
 })
 
-test('C4 each node is compacted within itself', () => {
+test('N7 each node is compacted within itself', () => {
   const { host, run, anonymous, frame } = setUp(2)
   const start = anonymous(1)
   run(compactMemory(host))
@@ -183,7 +183,7 @@ test('C4 each node is compacted within itself', () => {
   expect(frame(start)).toBe(host.buddy.boundary - 1)
 })
 
-test('C5 proactive reclaim puts an unevictable folio back through a batch, which refers to it until drained', () => {
+test('N7 proactive reclaim puts an unevictable folio back through a batch, which refers to it until drained', () => {
   const { host, run, anonymous, frame } = setUp()
   const pfn = cached(host, run, guestMemory)
   const start = anonymous(1)

@@ -138,6 +138,11 @@ export abstract class OpenFile {
   /** Last reference gone. */
   protected *release(): KernelTask<void> {}
 
+  /** A place in the tree (O_PATH) refers to the inode, not to the open file. The result lets go of it. */
+  holdInode(): () => void {
+    return () => {}
+  }
+
   /** open(2) of the descriptor's link in procfs. An anonymous inode cannot be opened again (no_open): ENXIO. */
   reopen(_flags: number): OpenFile {
     throw new KernelError('ENXIO')
@@ -226,11 +231,22 @@ export abstract class OpenFile {
 /** A file opened O_PATH: a place in the tree, not an open file. fget does not find it; it can be opened again. */
 export class PathFile extends OpenFile {
   readonly #place: OpenFile
+  readonly #letGo: () => void
 
   /** `place`: an open file that is, or was, there. */
   constructor(place: OpenFile) {
     super(place.inode, OpenFlag.PATH)
     this.#place = place
+    this.#letGo = place.holdInode()
+  }
+
+  override holdInode(): () => void {
+    return this.#place.holdInode()
+  }
+
+  // biome-ignore lint/correctness/useYield: never waits
+  protected override *release(): KernelTask<void> {
+    this.#letGo()
   }
 
   override reopen(flags: number): OpenFile {

@@ -143,6 +143,17 @@ test('MADV_DONTFORK leaves a mapping out, MADV_WIPEONFORK empties it, of exactly
   expect(run(parent.madvise(at + 3 * PAGE, 100 * PAGE, Advice.DOFORK))).toBe(-Errno.ENOMEM)
 })
 
+test('what a child does not get and what it gets empty are two properties', () => {
+  const { parent, run, put, get } = setUp()
+  const at = run(parent.mmapAnonymous(2 * PAGE))
+  put(parent, at, 1)
+  put(parent, at + PAGE, 2)
+  for (const advice of [Advice.DONTFORK, Advice.KEEPONFORK]) run(parent.madvise(at, PAGE, advice))
+  for (const advice of [Advice.WIPEONFORK, Advice.DOFORK]) run(parent.madvise(at + PAGE, PAGE, advice))
+  const child = run(parent.fork())
+  expect([get(child, at), get(child, at + PAGE)]).toEqual(['SEGV_MAPERR', 0])
+})
+
 test('the notifiers hear when the parent loses write permission, and when a page is replaced', () => {
   const { parent, run, put } = setUp()
   const at = run(parent.mmapAnonymous(2 * PAGE))

@@ -1,6 +1,7 @@
 // fork and exit of a process (kernel/fork.c and mm/mmap.c, v7.2): what a child shares with its parent and what it
 // copies when one of them writes.
 
+import { PAGE_SIZE } from '../base/units.ts'
 import type { KernelTask } from './kernel-task.ts'
 import { munmap } from './mmap.ts'
 import { Process } from './process.ts'
@@ -13,15 +14,17 @@ import { Process } from './process.ts'
 export function* fork(parent: Process): KernelTask<Process> {
   const child = new Process(parent.host, parent.addressBits, parent.fds.limit)
   child.privileged = parent.privileged
-  child.setPolicy(parent.policy)
+  child.policy = parent.policy
+  child.interleavePrevious = parent.interleavePrevious
   child.fds.copyFrom(parent.fds)
   yield* parent.mmapLock.writeLock()
   try {
     for (const vma of parent.vmas.all) {
-      if (vma.onFork === 'omit') continue
+      if (vma.dontCopy) continue
       child.vmas.insert({ ...vma, process: child, locked: false })
-      if (vma.shared || vma.onFork === 'wipe') continue
-      yield* parent.notify(vma.start, vma.end, () => child.copyNow(parent, vma.start, vma.end))
+      if (vma.shared || vma.wipeOnFork) continue
+      const [first, last] = [vma.start / PAGE_SIZE, vma.end / PAGE_SIZE]
+      yield* parent.notify(vma.start, vma.end, () => child.pages.copyFrom(parent.pages, first, last))
     }
   } finally {
     parent.mmapLock.writeUnlock()

@@ -21,7 +21,7 @@ import { MachineTables } from './tables.ts'
 const WASM_PAGE = 0x10000
 const MIB = 0x100000
 /** Smallest host that holds its own tables and leaves room for a guest. */
-export const MIN_HOST_BYTES = 64 * MIB
+const MIN_HOST_BYTES = 64 * MIB
 /** What a freed frame is filled with when poisoning is on. */
 export const FREE_POISON = 0xa5
 

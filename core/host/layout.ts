@@ -43,14 +43,14 @@ export const VM_ROW_BYTES = 256
 export const TRACE_RINGS = 1 + MAX_VCPUS
 export const HYPERVISOR_RING_RECORDS = 16_384
 export const VCPU_RING_RECORDS = 4_096
-export const TRACE_RECORD_BYTES = 64
+const TRACE_RECORD_BYTES = 64
 export const TRACE_RING_HEADER_BYTES = 64
 
 /** Bytes kept for device state (UART, PLIC, console rings). */
-export const DEVICE_BYTES = 0x40000
+const DEVICE_BYTES = 0x40000
 
 /** Bytes a folio-table row takes over all its columns. */
-export const FOLIO_ROW_BYTES = 28
+const FOLIO_ROW_BYTES = 28
 
 /** Byte offsets into host memory; sizes in bytes. */
 export interface HostLayout {

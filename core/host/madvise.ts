@@ -119,20 +119,17 @@ function* advise(process: Process, vma: Vma, start: number, end: number, advice:
   }
 }
 
-const forkAdvice = new Map<number, Vma['onFork']>([
-  [Advice.DONTFORK, 'omit'],
-  [Advice.DOFORK, 'copy'],
-  [Advice.WIPEONFORK, 'wipe'],
-  [Advice.KEEPONFORK, 'copy'],
+type OnFork = Partial<Pick<Vma, 'dontCopy' | 'wipeOnFork'>>
+
+const forkAdvice = new Map<number, OnFork>([
+  [Advice.DONTFORK, { dontCopy: true }],
+  [Advice.DOFORK, { dontCopy: false }],
+  [Advice.WIPEONFORK, { wipeOnFork: true }],
+  [Advice.KEEPONFORK, { wipeOnFork: false }],
 ])
 
 /** What becomes of the mappings of a range in a child: a property of theirs, changed under mmap_lock for writing. */
-function* adviseFork(
-  process: Process,
-  start: number,
-  end: number,
-  onFork: Vma['onFork'],
-): KernelTask<number> {
+function* adviseFork(process: Process, start: number, end: number, onFork: OnFork): KernelTask<number> {
   const files: OpenFile[] = []
   yield* process.mmapLock.writeLock()
   try {
@@ -140,10 +137,10 @@ function* adviseFork(
     let hole = false
     for (const vma of process.vmas.within(start, end)) {
       if (vma.start > at) hole = true
-      if (onFork === 'wipe' && (vma.file || vma.shared)) throw new KernelError('EINVAL')
+      if (onFork.wipeOnFork && (vma.file || vma.shared)) throw new KernelError('EINVAL')
       const from = Math.max(start, vma.start)
       at = Math.min(end, vma.end)
-      files.push(...process.vmas.change(from, at, { onFork }))
+      files.push(...process.vmas.change(from, at, onFork))
     }
     if (hole || at < end) throw new KernelError('ENOMEM')
   } finally {
@@ -156,13 +153,17 @@ function* adviseFork(
 /** FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. */
 const REMOVE_MODE = 3
 
-/** madvise_populate: EINVAL where the mapping forbids the access, EFAULT where the access would raise a signal. */
+/**
+ * madvise_populate: EINVAL where the mapping forbids the access, EHWPOISON at a page with a memory error, EFAULT where
+ * the access would raise another signal.
+ */
 function* populate(process: Process, start: number, end: number, write: boolean): KernelTask<void> {
   for (let at = start; at < end; at += PAGE_SIZE) {
     const vma = process.vmas.find(at)
     if (!vma) throw new KernelError('ENOMEM')
     if (!(vma.prot & (write ? Prot.WRITE : Prot.READ)) || vma.file?.secret) throw new KernelError('EINVAL')
     const result = yield* process.access(at, write)
-    if (typeof result !== 'number') throw new KernelError('EFAULT')
+    if (typeof result !== 'number')
+      throw new KernelError(result.code === 'BUS_MCEERR_AR' ? 'EHWPOISON' : 'EFAULT')
   }
 }

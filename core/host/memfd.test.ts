@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { hva } from '../base/units.ts'
+import { OpenFlag } from './file.ts'
 import { Host } from './host.ts'
 import { HostMemory } from './host-memory.ts'
 import { Process } from './process.ts'
@@ -19,7 +20,7 @@ const setUp = (pages: number) => {
   return { host, syscalls, run, fd, at, load, store }
 }
 
-test('H13 a shorter file loses its pages and the rest of its last page; a longer one reads zeroes', () => {
+test('N5 a shorter file loses its pages and the rest of its last page; a longer one reads zeroes', () => {
   const { host, syscalls, run, fd, load, store } = setUp(3)
   const free = host.buddy.freeFrames
   for (const offset of [10, 100, PAGE, 2 * PAGE]) store(offset, 5)
@@ -33,7 +34,7 @@ test('H13 a shorter file loses its pages and the rest of its last page; a longer
   )
 })
 
-test('H13 a hole takes whole pages out and zeroes parts of others', () => {
+test('N5 a hole takes whole pages out and zeroes parts of others', () => {
   const { syscalls, run, fd, load, store } = setUp(3)
   for (const offset of [10, PAGE, 2 * PAGE, 2 * PAGE + 200]) store(offset, 5)
   expect(run(syscalls.fallocate(fd, 3, 5, 2 * PAGE + 95))).toBe(0)
@@ -42,7 +43,7 @@ test('H13 a hole takes whole pages out and zeroes parts of others', () => {
   )
 })
 
-test('H13 data and holes: what fallocate allocates is a hole until it is touched', () => {
+test('N5 data and holes: what fallocate allocates is a hole until it is touched', () => {
   const { syscalls, run, fd, store } = setUp(8)
   store(2 * PAGE, 1)
   run(syscalls.fallocate(fd, 1, 4 * PAGE, PAGE))
@@ -53,7 +54,7 @@ test('H13 data and holes: what fallocate allocates is a hole until it is touched
   expect(syscalls.lseek(fd, 3 * PAGE, 3)).toBe(4 * PAGE)
 })
 
-test('H13 descriptors opened again share the contents, not the position; the last one frees them', () => {
+test('N5 descriptors opened again share the contents, not the position; the last one frees them', () => {
   const { host, syscalls, run, fd, at } = setUp(2)
   const free = host.buddy.freeFrames
   expect(syscalls.write(fd, PAGE + 1)).toBe(PAGE + 1)
@@ -68,7 +69,7 @@ test('H13 descriptors opened again share the contents, not the position; the las
   expect(host.buddy.freeFrames).toBe(free)
 })
 
-test('H14 memory without any permission keeps its contents', () => {
+test('N6 memory without any permission keeps its contents', () => {
   const { syscalls, run } = setUp(1)
   const at = run(syscalls.mmapAnonymous(PAGE))
   run(syscalls.store(hva(at), Uint8Array.of(9)))
@@ -80,11 +81,57 @@ test('H14 memory without any permission keeps its contents', () => {
   expect(run(syscalls.load(hva(at), 1))).toEqual({ ok: true, value: Uint8Array.of(9) })
 })
 
-test('H14 locked memory is not given up, and a lock stops at a hole', () => {
+test('N6 locked memory is not given up, and a lock stops at a hole', () => {
   const { syscalls, run } = setUp(1)
   const at = run(syscalls.mmapAnonymous(3 * PAGE))
   run(syscalls.munmap(at + 2 * PAGE, PAGE))
   expect(run(syscalls.mlock(at, 3 * PAGE))).toBe(-Errno.ENOMEM)
   expect(run(syscalls.madvise(at, PAGE, 4))).toBe(-Errno.EINVAL)
   expect(run(syscalls.madvise(at, PAGE, 24))).toBe(0)
+})
+
+test('copies that a private mapping made stay where a hole is punched and go where the file ends', () => {
+  const { syscalls, run, fd } = setUp(2)
+  const own = run(syscalls.mmap(4 * PAGE, 3, 2, fd, 0))
+  const get = (page: number) => run(syscalls.load(hva(own + page * PAGE), 1))
+  for (const page of [0, 1]) run(syscalls.store(hva(own + page * PAGE), Uint8Array.of(7)))
+  run(syscalls.fallocate(fd, 3, 0, 2 * PAGE))
+  expect([get(0), get(1)]).toEqual([7, 7].map((byte) => ({ ok: true, value: Uint8Array.of(byte) })))
+  run(syscalls.ftruncate(fd, PAGE))
+  expect(get(0)).toEqual({ ok: true, value: Uint8Array.of(7) })
+  expect(get(1)).toMatchObject({ signal: 'SIGBUS' })
+})
+
+test('a page that comes back while others lose it does not outlive the hole', () => {
+  const { host, syscalls, run, fd, at } = setUp(1)
+  const child = run(syscalls.fork())
+  const get = (who: Syscalls) => run(who.load(hva(at), 1))
+  run(syscalls.store(hva(at), Uint8Array.of(1)))
+  get(child)
+  const punch = host.scheduler.spawn('punch', syscalls.fallocate(fd, 3, 0, PAGE))
+  host.scheduler.stepTo(punch, 'zap_page_range_single/zap')
+  host.scheduler.step(punch)
+  host.scheduler.stepTo(punch, 'zap_page_range_single/zap')
+  get(syscalls)
+  expect(host.scheduler.pump()).toBe('idle')
+  expect(get(syscalls)).toEqual({ ok: true, value: Uint8Array.of(0) })
+  run(syscalls.store(hva(at), Uint8Array.of(2)))
+  expect(get(child)).toEqual({ ok: true, value: Uint8Array.of(2) })
+})
+
+test('a descriptor opened O_PATH keeps the file, and lets it go', () => {
+  const { host, syscalls, run, fd, at, store } = setUp(1)
+  const free = host.buddy.freeFrames
+  store(0, 5)
+  const path = syscalls.reopen(fd, OpenFlag.PATH)
+  run(syscalls.munmap(at, PAGE))
+  run(syscalls.close(fd))
+  const again = syscalls.reopen(path, OpenFlag.RDWR)
+  const mapped = run(syscalls.mmap(PAGE, 3, 1, again, 0))
+  expect(run(syscalls.load(hva(mapped), 1))).toEqual({ ok: true, value: Uint8Array.of(5) })
+  run(syscalls.munmap(mapped, PAGE))
+  run(syscalls.close(again))
+  expect(host.buddy.freeFrames).toBe(free - 1)
+  run(syscalls.close(path))
+  expect(host.buddy.freeFrames).toBe(free)
 })

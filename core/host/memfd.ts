@@ -80,6 +80,11 @@ export class Memfd extends OpenFile {
     return this.inode.hasData(index)
   }
 
+  override holdInode(): () => void {
+    this.inode.open()
+    return () => this.inode.close()
+  }
+
   override reopen(flags: number): OpenFile {
     return new Memfd(this.inode, openedWith(flags), this.#task, true)
   }
@@ -143,7 +148,8 @@ export class Memfd extends OpenFile {
     const { inode } = this
     const size = inode.size
     inode.size = length
-    if (length < size) yield* inode.remove(length, Math.ceil(size / PAGE_SIZE) * PAGE_SIZE)
+    // To the end of the address space: private mappings may show more than the file ever had.
+    if (length < size) yield* inode.remove(length, S64_PAGES * PAGE_SIZE, true)
   }
 
   /** shmem_fallocate. */

@@ -137,6 +137,26 @@ test('a forked child inherits the error', () => {
   expect(run(child.load(hva(at), 1))).toEqual(MCEERR)
 })
 
+test('a child made while the error is dealt with loses the page, too, and nobody copies it', () => {
+  const { host, calls, run, touch } = setUp()
+  const at = run(calls.mmapAnonymous(2 * PAGE))
+  const failure = host.scheduler.spawn('failure', memoryFailure(host, touch(at)))
+  host.scheduler.stepTo(failure, 'zap_page_range_single/zap')
+  const child = run(calls.fork())
+  expect(run(child.store(hva(at), Uint8Array.of(1)))).toEqual(MCEERR)
+  expect(host.scheduler.pump()).toBe('idle')
+  for (const who of [calls, child]) expect(run(who.load(hva(at), 1))).toEqual(MCEERR)
+})
+
+test('MADV_POPULATE says EHWPOISON at a page with an error, which mincore counts as there', () => {
+  const { calls, run, fail, touch } = setUp()
+  const at = run(calls.mmapAnonymous(2 * PAGE))
+  fail(touch(at))
+  for (const advice of [Advice.POPULATE_READ, Advice.POPULATE_WRITE])
+    expect(run(calls.madvise(at, 2 * PAGE, advice))).toBe(-Errno.EHWPOISON)
+  expect(run(calls.mincore(at, 2 * PAGE))).toEqual([true, false])
+})
+
 test('F1 random failures: the rest of the allocator goes on, and no failed frame is ever given out', () => {
   const first = memory.layout.firstFrame
   fc.assert(

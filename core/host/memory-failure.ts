@@ -47,10 +47,12 @@ export function* memoryFailure(host: Host, frame: number): KernelTask<void> {
   // shake_folio: what only waits in a batch need not keep the frame.
   if (host.lru.references(pfn) > 0) yield* host.lru.drainAll()
   if (host.scheduler.stepping) yield POISONED
-  for (const { process, page } of mappingsOf(host, pfn, index))
-    yield* process.notify(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, () => {
-      if (process.mappedFrame(page * PAGE_SIZE)?.pfn === pfn) process.poisonNow(page)
-    })
+  // Again until nobody is left: a mapping that was undone may have been copied into a child meanwhile.
+  for (let left = mappingsOf(host, pfn, index); left.length > 0; left = mappingsOf(host, pfn, index))
+    for (const { process, page } of left)
+      yield* process.notify(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, () => {
+        if (process.mappedFrame(page * PAGE_SIZE)?.pfn === pfn) process.pages.poison(page)
+      })
   if (type === PageType.anon) return
   for (const cache of host.pageCaches)
     if (cache.folio(index) === pfn) {

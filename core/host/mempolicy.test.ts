@@ -77,19 +77,49 @@ test('pages land where the policy of their mapping says', () => {
   expect(touch(at + 2 * PAGE, 2)).toEqual([0, 1])
 })
 
-test("the task's policy counts where the mapping has none, and its interleave takes turns", () => {
+test("the task's policy counts where the mapping has none, and places pages by their addresses", () => {
   const { run, calls, bind, touch } = setUp()
   const at = run(calls.mmapAnonymous(16 * PAGE))
   expect(run(calls.setMempolicy(Mpol.INTERLEAVE, mask(0, 1), 65))).toBe(0)
-  expect(run(calls.getMempolicy(null, 0, MpolGet.NODE))).toMatchObject({ policy: 0 })
-  expect([touch(at + 5 * PAGE, 1), touch(at + 3 * PAGE, 1), touch(at, 1)].flat()).toEqual([0, 1, 0])
-  expect(run(calls.getMempolicy(null, 0, MpolGet.NODE))).toMatchObject({ policy: 1 })
+  const first = (at / PAGE) % 2
+  expect([touch(at + 5 * PAGE, 1), touch(at + 3 * PAGE, 1), touch(at, 1)].flat()).toEqual([
+    1 - first,
+    1 - first,
+    first,
+  ])
   bind(at + 8 * PAGE, 2, Mpol.BIND, mask(1))
   expect(touch(at + 8 * PAGE, 2)).toEqual([1, 1])
+  // The turns are for memory without an address; a child goes on where its parent is.
+  const { policy } = calls.process
+  if (!policy) throw new Error('no policy')
+  expect(run(calls.getMempolicy(null, 0, MpolGet.NODE))).toMatchObject({ policy: 0 })
+  for (const [turn, next] of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    expect(calls.process.nextInterleaveNode(policy)).toBe(turn)
+    const child = run(calls.fork())
+    expect(run(child.getMempolicy(null, 0, MpolGet.NODE))).toMatchObject({ policy: next })
+  }
   const child = run(calls.fork())
   expect(run(child.getMempolicy(64, 0, 0))).toEqual({ policy: Mpol.INTERLEAVE, nodes: 3 })
   expect(run(calls.setMempolicy(Mpol.DEFAULT, 0, 0))).toBe(0)
   expect(run(calls.getMempolicy(64, 0, 0))).toEqual({ policy: Mpol.DEFAULT, nodes: 0 })
+})
+
+test('mbind on a private mapping of a memfd sets the policy of the file, too', () => {
+  const { run, calls, bind, touch, policyAt } = setUp()
+  const fd = calls.memfd('file', 2 * PAGE)
+  const shared = run(calls.mmap(2 * PAGE, 3, SHARED, fd, 0))
+  const own = run(calls.mmap(2 * PAGE, 3, 2, fd, 0))
+  expect(bind(own, 1, Mpol.BIND, mask(1))).toBe(0)
+  expect(policyAt(shared)).toEqual({ policy: Mpol.BIND, nodes: 2 })
+  expect(policyAt(own)).toEqual({ policy: Mpol.BIND, nodes: 2 })
+  expect(touch(shared, 2)).toEqual([1, 0])
+  // The copy that a write makes goes by the file's, whoever set it.
+  expect(bind(shared + PAGE, 1, Mpol.BIND, mask(1))).toBe(0)
+  run(calls.store(hva(own + PAGE), Uint8Array.of(1)))
+  expect(touch(own + PAGE, 1)).toEqual([1])
 })
 
 test('mbind on a shared mapping of a memfd is the policy of the file, whoever maps it', () => {

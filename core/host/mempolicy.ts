@@ -11,7 +11,7 @@ import type { Host } from './host.ts'
 import type { KernelTask } from './kernel-task.ts'
 import type { Process } from './process.ts'
 import { copyFromUser, type UserArgument } from './user-argument.ts'
-import { fileIndexAt, type Vma } from './vma.ts'
+import { fileIndexAt, policyOf, type Vma } from './vma.ts'
 
 /** Modes (uapi/linux/mempolicy.h). */
 export const Mpol = {
@@ -257,13 +257,13 @@ const wholeRange = (process: Process, start: number, end: number): Vma[] => {
 
 const pagesElsewhere = (process: Process, start: number, end: number, nodes: number): boolean => {
   let found = false
-  process.forEachPageIn(start, end, (_page, pfn) => {
+  process.pages.forEach(start / PAGE_SIZE, end / PAGE_SIZE, (_page, pfn) => {
     if (!(nodes & (1 << process.host.buddy.nodeOf(pfn)))) found = true
   })
   return found
 }
 
-/** vma_replace_policy: the file's shared policy, where it keeps one, and the mapping's own. */
+/** vma_replace_policy: the file's policy, where it keeps one (even through a private mapping), and the mapping's own. */
 const setRange = (
   process: Process,
   vma: Vma,
@@ -272,7 +272,7 @@ const setRange = (
   policy: Mempolicy | null,
 ): OpenFile[] => {
   const first = fileIndexAt(vma, start)
-  if (vma.shared) vma.file?.sharedPolicy?.set(first, first + (end - start) / PAGE_SIZE, policy)
+  vma.file?.sharedPolicy?.set(first, first + (end - start) / PAGE_SIZE, policy)
   return process.vmas.change(start, end, { policy })
 }
 
@@ -318,7 +318,5 @@ function* policyAt(process: Process, address: number): KernelTask<Mempolicy | nu
   const vma = process.vmas.find(address)
   process.mmapLock.readUnlock()
   if (!vma) throw new KernelError('EFAULT')
-  return vma.shared && vma.file?.sharedPolicy
-    ? vma.file.sharedPolicy.get(fileIndexAt(vma, address))
-    : vma.policy
+  return policyOf(vma, address)
 }

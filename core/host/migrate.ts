@@ -54,7 +54,7 @@ const moveNow = (host: Host, from: Pfn, to: Pfn, start: number): ErrnoName | nul
   if (folios.refcount[from] - processes.length !== ISOLATED) return 'EAGAIN'
   memory.frame(to).set(memory.frame(from))
   if (folios.has(from, PG.anonExclusive)) folios.set(to, PG.anonExclusive)
-  for (const process of processes) process.remapNow(start / PAGE_SIZE, to)
+  for (const process of processes) process.pages.remap(start / PAGE_SIZE, to)
   memory.bumpGeneration()
   return null
 }

@@ -112,7 +112,8 @@ function* mapFile(
       file: backing,
       fileIndex: file ? fileIndex : 0,
       locked: (request.flags & MapFlag.LOCKED) !== 0 || (file?.secret ?? false),
-      onFork: 'copy',
+      dontCopy: false,
+      wipeOnFork: false,
       policy: null,
     }
     file?.mmap(vma)
@@ -208,8 +209,11 @@ export function* mprotect(process: Process, start: number, length: number, prot:
       if (!vma) throw new KernelError('ENOMEM')
       if (wanted & ~vma.mayProt) throw new KernelError('EACCES')
       const to = Math.min(end, vma.end)
-      files.push(...process.vmas.change(at, to, { prot: wanted }))
-      yield* process.notify(at, to, () => process.protectNow(at, to, wanted !== 0))
+      if (vma.prot !== wanted) {
+        files.push(...process.vmas.change(at, to, { prot: wanted }))
+        const [first, last] = [at / PAGE_SIZE, to / PAGE_SIZE]
+        yield* process.notify(at, to, () => process.pages.protect(first, last, wanted !== 0))
+      }
       at = to
     }
   } finally {
@@ -233,7 +237,11 @@ export function* mincore(process: Process, start: number, length: number): Kerne
       const at = start + page * PAGE_SIZE
       const vma = process.vmas.find(at)
       if (!vma) throw new KernelError('ENOMEM')
-      resident.push(process.mappedFrame(at) !== null || (vma.file?.resident(fileIndexAt(vma, at)) ?? false))
+      // Any entry counts, one for a page with a memory error too (mincore_pte_range).
+      resident.push(
+        process.pages.get(at / PAGE_SIZE) !== undefined ||
+          (vma.file?.resident(fileIndexAt(vma, at)) ?? false),
+      )
     }
   } finally {
     process.mmapLock.readUnlock()

@@ -122,3 +122,25 @@ test('a child that has the ends keeps them open', () => {
   run(child.exit())
   expect(host.pipes.size).toBe(0)
 })
+
+test('two that fill a pipe at once fill it to 16 pages', () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const { host, calls, run, write, at } = setUp()
+    run(calls.vmsplice(write, at, 15 * PAGE, 0))
+    host.scheduler.setMode({ kind: 'shuffle', seed })
+    const fill = (page: number) => calls.vmsplice(write, at + page * PAGE, PAGE, 0)
+    const tasks = [20, 21].map((page) => host.scheduler.spawn('fill', fill(page)))
+    expect(host.scheduler.pump()).toBe('idle')
+    expect([...pinnedPages(host)].length).toBe(PIPE_BUFFERS)
+    expect(tasks.map((task) => task.value).sort()).toEqual([-Errno.EAGAIN, PAGE])
+    expect(run(calls.exit())).toBeUndefined()
+    expect(host.buddy.freeFrames).toBe(host.memory.layout.frames - host.memory.layout.firstFrame)
+  }
+})
+
+test('nothing to splice is nothing done, even where there is no pipe', () => {
+  const { calls, run, at } = setUp()
+  const file = calls.memfd('file', PAGE)
+  expect(run(calls.vmsplice(file, at, 0, 0))).toBe(0)
+  expect(run(calls.vmsplice(file, at, 1, 0))).toBe(-Errno.EBADF)
+})

@@ -169,9 +169,9 @@ export function* vmsplice(
 ): KernelTask<number> {
   if (flags & ~SPLICE_FLAGS) throw new KernelError('EINVAL')
   const file = process.fds.get(fd)
+  if (length === 0) return 0
   if (!(file instanceof PipeEnd)) throw new KernelError('EBADF')
   const { pipe } = file
-  if (length === 0) return 0
   file.get()
   try {
     if (!file.writable) return yield* copyOut(process, file, address, length)
@@ -188,9 +188,15 @@ export function* vmsplice(
         if (error instanceof KernelError && done > 0) break
         throw error
       }
+      // The fault may have waited, and others have filled the pipe.
+      if (pipe.full) {
+        process.host.buddy.put(pfn)
+        break
+      }
       pipe.push(pfn, at % PAGE_SIZE, count)
       done += count
     }
+    if (done === 0) throw new KernelError('EAGAIN')
     return done
   } finally {
     yield* file.put()

@@ -14,7 +14,7 @@ const setUp = () => {
   return { host, run, hog: new MemoryHog(host) }
 }
 
-test('R1 the hog leaves as many frames free as asked, more or fewer, and gives all back', () => {
+test('N8 the hog leaves as many frames free as asked, more or fewer, and gives all back', () => {
   const { host, run, hog } = setUp()
   const all = host.buddy.freeFrames
   for (const frames of [1000, 0, 2500, 7]) {
@@ -26,7 +26,7 @@ test('R1 the hog leaves as many frames free as asked, more or fewer, and gives a
   expect([host.buddy.freeFrames, hog.report().hogFrames, hog.report().kinds]).toEqual([all, 0, []])
 })
 
-test('R2 what reclaim could take, and why not the rest', () => {
+test('N8 what reclaim could take, and why not the rest', () => {
   const { host, run, hog } = setUp()
   host.buddy.alloc(0, PageType.pgtable, 0, 0)
   const listed = host.buddy.alloc(0, PageType.gmem, 0, 0)

@@ -160,3 +160,35 @@ test('a file finds a mapping that is being unmapped until its pages are gone', (
   host.scheduler.pump()
   expect([unmap.value, mappings.size]).toEqual([0, 1])
 })
+
+test('a mapping made where one without access was is like any other', () => {
+  const { host, run } = setUp()
+  // Room for one mapping only, so that the second gets the address of the first.
+  const calls = new Syscalls(new Process(host, 40))
+  const length = 2 ** 39 - 2 ** 29
+  const map = () => run(calls.mmapAnonymous(length))
+  const at = map()
+  run(calls.store(hva(at), Uint8Array.of(1)))
+  expect(run(calls.mprotect(at, PAGE, 0))).toBe(0)
+  expect(run(calls.load(hva(at), 1))).toMatchObject({ code: 'SEGV_ACCERR' })
+  expect(run(calls.munmap(at, length))).toBe(0)
+  expect(map()).toBe(at)
+  expect(run(calls.load(hva(at), 1))).toEqual({ ok: true, value: Uint8Array.of(0) })
+  expect(calls.process.pages.reach(at / PAGE, true)).toBe(calls.process.mappedFrame(at)?.pfn)
+})
+
+test('mprotect tells the notifiers of what changes only', () => {
+  const { process, syscalls, run } = setUp()
+  const at = run(syscalls.mmapAnonymous(2 * PAGE))
+  const heard: number[] = []
+  process.notifiers.add({
+    *invalidateRangeStart(start) {
+      yield { at: 'test' }
+      heard.push((start - at) / PAGE)
+    },
+    *invalidateRangeEnd() {},
+  })
+  run(syscalls.mprotect(at + PAGE, PAGE, 1))
+  run(syscalls.mprotect(at, 2 * PAGE, 1))
+  expect(heard).toEqual([1, 0])
+})

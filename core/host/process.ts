@@ -1,12 +1,10 @@
 // A process: descriptors, mappings, a page table, and the faults that its loads and stores take.
 //
-// The page table maps hva / 4096 to a frame and whether it is writable; entries hold a reference to the frame.
 // Private memory that a child shares is mapped without write permission, and copied by whoever writes first
 // (mm/memory.c, v7.2). mmap_lock is held for reading by faults and for writing by whatever changes the mappings.
 
 import { KernelError } from '../base/errno.ts'
 import { type Hva, PAGE_SIZE, type Pfn } from '../base/units.ts'
-import { XArray } from '../base/xarray.ts'
 import { FdTable } from './fd-table.ts'
 import { VM_FAULT_RETRY } from './file.ts'
 import { PageType, PG } from './folio-table.ts'
@@ -15,7 +13,8 @@ import type { KernelTask, Step } from './kernel-task.ts'
 import { RwLock } from './locks.ts'
 import { allocByPolicy, type Mempolicy, Mpol, nextNodeIn } from './mempolicy.ts'
 import type { MmuNotifier } from './mmu-notifier.ts'
-import { fileIndexAt, Prot, type Vma, VmaList } from './vma.ts'
+import { entryPfn, entryWritable, HWPOISON_ENTRY, PageTable } from './page-table.ts'
+import { fileIndexAt, Prot, policyOf, type Vma, VmaList } from './vma.ts'
 
 /** What a bad access raises (signal.h, siginfo codes). */
 export interface Fault {
@@ -34,8 +33,6 @@ const BUS_MCEERR_AR: Fault = { ok: false, signal: 'SIGBUS', code: 'BUS_MCEERR_AR
 /** si_code, for trace records. */
 const codes = { SEGV_MAPERR: 1, SEGV_ACCERR: 2, BUS_ADRERR: 2, BUS_MCEERR_AR: 4 } as const
 
-/** A page-table entry in place of one whose frame had a memory error (a hwpoison swap entry). */
-const HWPOISON_ENTRY = -1
 /** The last node's number: where an interleave's turn stands at its beginning. */
 const BEFORE_FIRST_NODE = 31
 
@@ -57,16 +54,14 @@ export class Process {
   readonly addressBits: number
   /** One past the highest user address. */
   readonly addressLimit: number
-  /** pfn * 2 + writable, or HWPOISON_ENTRY. */
-  readonly #pages = new XArray<number>()
-  /** Pages whose entries allow no access (PROT_NONE) though they keep their frame. */
-  readonly #noAccess = new XArray<true>()
+  readonly pages: PageTable
 
   /** `addressBits`: user address limit of the architecture (47: TASK_SIZE is 2^47 - 4096). */
   constructor(host: Host, addressBits = 47, fdLimit = 1024) {
     this.host = host
     this.id = host.nextProcess()
     this.fds = new FdTable(fdLimit)
+    this.pages = new PageTable(host)
     this.mmapLock = new RwLock(host, 'mm->mmap_lock')
     this.addressBits = addressBits
     this.addressLimit = 2 ** addressBits - PAGE_SIZE
@@ -88,31 +83,20 @@ export class Process {
 
   /** The frame mapped at an address now, or null; takes no fault. */
   mappedFrame(address: number): { pfn: Pfn; writable: boolean } | null {
-    const entry = this.#pages.get(Math.floor(address / PAGE_SIZE))
-    return entry === undefined || entry < 0
+    const entry = this.pages.get(Math.floor(address / PAGE_SIZE))
+    return entry === undefined || entry === HWPOISON_ENTRY
       ? null
-      : { pfn: (entry >>> 1) as Pfn, writable: (entry & 1) === 1 }
+      : { pfn: entryPfn(entry), writable: entryWritable(entry) }
   }
 
   /** True when the page at an address had a memory error: an access there is SIGBUS. */
   isPoisoned(address: number): boolean {
-    return this.#pages.get(Math.floor(address / PAGE_SIZE)) === HWPOISON_ENTRY
+    return this.pages.get(Math.floor(address / PAGE_SIZE)) === HWPOISON_ENTRY
   }
 
   /** Every mapped page: (hva / 4096, frame, writable). */
   forEachPage(visit: (page: number, pfn: Pfn, writable: boolean) => void): void {
-    this.forEachPageIn(0, this.addressLimit, visit)
-  }
-
-  /** Every mapped page of [start, end) (bytes). */
-  forEachPageIn(
-    start: number,
-    end: number,
-    visit: (page: number, pfn: Pfn, writable: boolean) => void,
-  ): void {
-    this.#pages.forRange(start / PAGE_SIZE, end / PAGE_SIZE, (entry, page) => {
-      if (entry >= 0) visit(page, (entry >>> 1) as Pfn, (entry & 1) === 1)
-    })
+    this.pages.forEach(0, this.addressLimit / PAGE_SIZE, visit)
   }
 
   /** Loads `length` bytes. */
@@ -123,7 +107,8 @@ export class Process {
       const address = at + done
       const offset = address % PAGE_SIZE
       const count = Math.min(length - done, PAGE_SIZE - offset)
-      const pfn = this.#fast(address, false) ?? (yield* this.access(address, false))
+      const pfn =
+        this.pages.reach(Math.floor(address / PAGE_SIZE), false) ?? (yield* this.access(address, false))
       if (typeof pfn !== 'number') return pfn
       bytes.set(u8.subarray(pfn * PAGE_SIZE + offset, pfn * PAGE_SIZE + offset + count), done)
       done += count
@@ -138,7 +123,8 @@ export class Process {
       const address = at + done
       const offset = address % PAGE_SIZE
       const count = Math.min(bytes.length - done, PAGE_SIZE - offset)
-      const pfn = this.#fast(address, true) ?? (yield* this.access(address, true))
+      const pfn =
+        this.pages.reach(Math.floor(address / PAGE_SIZE), true) ?? (yield* this.access(address, true))
       if (typeof pfn !== 'number') return pfn
       u8.set(bytes.subarray(done, done + count), pfn * PAGE_SIZE + offset)
       done += count
@@ -146,19 +132,15 @@ export class Process {
     return { ok: true, value: bytes.length }
   }
 
-  /** Frame of a present page that allows the access. */
-  #fast(address: number, write: boolean): Pfn | null {
-    const page = Math.floor(address / PAGE_SIZE)
-    const entry = this.#pages.get(page)
-    if (entry === undefined || entry < 0 || (write && !(entry & 1)) || this.#noAccess.get(page)) return null
-    return (entry >>> 1) as Pfn
-  }
-
   /** Takes the fault of an access, if any, and records the signal it raised. */
   *access(address: number, write: boolean): KernelTask<Pfn | Fault> {
     yield* this.mmapLock.readLock()
-    const result = yield* this.#fault(address, write)
-    this.mmapLock.readUnlock()
+    let result: Pfn | Fault
+    try {
+      result = yield* this.#fault(address, write)
+    } finally {
+      this.mmapLock.readUnlock()
+    }
     if (typeof result !== 'number')
       this.host.trace(
         'gmemscope_host_fault',
@@ -177,12 +159,12 @@ export class Process {
    */
   *pin(address: number, write: boolean, tellPoison = false): KernelTask<{ pfn: Pfn; writable: boolean }> {
     if (this.vmas.find(address)?.file?.secret) throw new KernelError('EFAULT')
+    const page = Math.floor(address / PAGE_SIZE)
     for (;;) {
-      const present = this.mappedFrame(address)
-      const allowed = !this.#noAccess.get(Math.floor(address / PAGE_SIZE))
-      if (present && allowed && (!write || present.writable)) {
-        this.host.buddy.get(present.pfn)
-        return present
+      const pfn = this.pages.reach(page, write)
+      if (pfn !== null) {
+        this.host.buddy.get(pfn)
+        return { pfn, writable: this.pages.reach(page, true) !== null }
       }
       const result = yield* this.access(address, write)
       if (typeof result !== 'number')
@@ -198,20 +180,21 @@ export class Process {
       // A page that is writable or executable is readable, as x86-64 and RISC-V page tables have it here.
       if (write ? !(vma.prot & Prot.WRITE) : vma.prot === 0) return SEGV_ACCERR
       const page = Math.floor(address / PAGE_SIZE)
-      const entry = this.#pages.get(page)
+      const entry = this.pages.get(page)
       if (entry !== undefined) {
         if (entry === HWPOISON_ENTRY) return BUS_MCEERR_AR
-        if (!write || entry & 1) return (entry >>> 1) as Pfn
-        const pfn = vma.shared ? this.#reuse(page, entry) : yield* this.#writeProtected(vma, page, entry)
-        if (pfn === VM_FAULT_RETRY) continue
-        return pfn < 0 ? BUS_ADRERR : (pfn as Pfn)
+        if (!write || entryWritable(entry)) return entryPfn(entry)
+        if (vma.shared) return this.pages.allowWrite(page, entry)
+        const result = yield* this.#writeProtected(vma, page, entry)
+        if (result === VM_FAULT_RETRY) continue
+        return result
       }
       if (!vma.file) {
         const pfn = this.#newAnonymous(vma, page)
         // Where Linux would kill a process for want of memory, this one gets a signal it can report.
         if (pfn < 0) return BUS_ADRERR
         this.host.memory.zeroFrame(pfn as Pfn)
-        this.#install(page, pfn as Pfn, (vma.prot & Prot.WRITE) !== 0)
+        this.pages.install(page, pfn as Pfn, (vma.prot & Prot.WRITE) !== 0)
         return pfn as Pfn
       }
       const pfn = yield* vma.file.fault(vma, fileIndexAt(vma, address), write)
@@ -219,10 +202,10 @@ export class Process {
       if (pfn < 0) return BUS_ADRERR
       if (this.host.memory.folios.has(pfn as Pfn, PG.hwpoison)) return BUS_MCEERR_AR
       // Another fault of the page was faster: what it left may still want write permission.
-      if (this.#pages.get(page) !== undefined) continue
+      if (this.pages.get(page) !== undefined) continue
       if (write && !vma.shared) return this.#copyFilePage(vma, page, pfn as Pfn)
       this.host.buddy.get(pfn as Pfn)
-      this.#install(page, pfn as Pfn, vma.shared && (vma.prot & Prot.WRITE) !== 0)
+      this.pages.install(page, pfn as Pfn, vma.shared && (vma.prot & Prot.WRITE) !== 0)
       return pfn as Pfn
     }
   }
@@ -230,14 +213,14 @@ export class Process {
   /** A frame of anonymous memory that this page alone refers to, with any contents; -1: no memory. */
   #newAnonymous(vma: Vma, page: number): number {
     const { buddy, memory } = this.host
-    const policy = vma.policy ?? this.policy
+    const address = page * PAGE_SIZE
+    const policy = policyOf(vma, address) ?? this.policy
+    // Interleaved by place, whoever's the policy is (get_vma_policy).
+    const index = vma.file ? fileIndexAt(vma, address) : page
+    const use = { type: PageType.anon, owner: this.id, index: page }
     const pfn = policy
-      ? allocByPolicy(this.host, this, policy, vma.policy ? page : null, 0, {
-          type: PageType.anon,
-          owner: this.id,
-          index: page,
-        })
-      : buddy.tryAlloc(0, PageType.anon, this.id, page)
+      ? allocByPolicy(this.host, this, policy, index, 0, use)
+      : buddy.tryAlloc(0, use.type, use.owner, use.index)
     // On its LRU list at once: no batch refers to it first.
     if (pfn >= 0) memory.folios.set(pfn as Pfn, PG.anonExclusive | PG.lru)
     return pfn
@@ -249,104 +232,46 @@ export class Process {
     const pfn = this.#newAnonymous(vma, page)
     if (pfn < 0) return BUS_ADRERR
     memory.frame(pfn as Pfn).set(memory.frame(from))
-    this.#install(page, pfn as Pfn, true)
+    this.pages.install(page, pfn as Pfn, true)
     return pfn as Pfn
-  }
-
-  /** wp_page_reuse. */
-  #reuse(page: number, entry: number): Pfn {
-    this.#pages.set(page, entry | 1)
-    this.host.memory.bumpGeneration()
-    return (entry >>> 1) as Pfn
   }
 
   /**
    * do_wp_page: a write to a page of private memory that is mapped without write permission. The only one to refer
-   * to an anonymous page keeps it; others get a copy, and the notifiers hear that the old page goes. Returns the
-   * frame, VM_FAULT_RETRY, or -1: no memory.
+   * to an anonymous page keeps it; others get a copy, and the notifiers hear that the old page goes. A page with a
+   * memory error cannot be copied (copy_mc_user_highpage). Returns the frame or VM_FAULT_RETRY.
    */
-  *#writeProtected(vma: Vma, page: number, entry: number): KernelTask<number> {
+  *#writeProtected(vma: Vma, page: number, entry: number): KernelTask<Pfn | Fault | typeof VM_FAULT_RETRY> {
     const { buddy, memory } = this.host
     const { folios } = memory
-    const old = (entry >>> 1) as Pfn
+    const old = entryPfn(entry)
     if (folios.type(old) === PageType.anon) {
       if (folios.refcount[old] === 1) folios.set(old, PG.anonExclusive)
-      if (folios.has(old, PG.anonExclusive)) return this.#reuse(page, entry)
+      if (folios.has(old, PG.anonExclusive)) return this.pages.allowWrite(page, entry)
     }
-    const copy = this.#newAnonymous(vma, page)
-    if (copy < 0) return copy
-    memory.frame(copy as Pfn).set(memory.frame(old))
+    if (folios.has(old, PG.hwpoison)) return BUS_MCEERR_AR
+    const taken = this.#newAnonymous(vma, page)
+    if (taken < 0) return BUS_ADRERR
+    const copy = taken as Pfn
+    memory.frame(copy).set(memory.frame(old))
     let same = false
     yield* this.notify(page * PAGE_SIZE, (page + 1) * PAGE_SIZE, () => {
-      same = this.#pages.get(page) === entry
-      if (!same) return
-      folios.mapcount[old]--
-      buddy.put(old)
-      this.#install(page, copy as Pfn, true)
+      same = this.pages.get(page) === entry
+      if (same) this.pages.replace(page, entry, copy)
     })
     if (same) return copy
-    buddy.put(copy as Pfn)
+    buddy.put(copy)
     return VM_FAULT_RETRY
-  }
-
-  #install(page: number, pfn: Pfn, writable: boolean): void {
-    this.host.memory.folios.mapcount[pfn]++
-    this.#pages.set(page, pfn * 2 + (writable ? 1 : 0))
-    this.host.memory.bumpGeneration()
-  }
-
-  /**
-   * copy_page_range of a private mapping: this child maps what the parent maps in [start, end), and neither may
-   * write any more. The caller has told the parent's notifiers.
-   */
-  copyNow(parent: Process, start: number, end: number): void {
-    const { folios } = this.host.memory
-    parent.#noAccess.forRange(start / PAGE_SIZE, end / PAGE_SIZE, (_mark, from, to) =>
-      this.#noAccess.store(from, to, true),
-    )
-    parent.#changeEntries(start, end, (page, entry) => {
-      this.#pages.set(page, entry === HWPOISON_ENTRY ? entry : entry & ~1)
-      if (entry === HWPOISON_ENTRY) return entry
-      const pfn = (entry >>> 1) as Pfn
-      folios.clear(pfn, PG.anonExclusive)
-      folios.mapcount[pfn]++
-      this.host.buddy.get(pfn)
-      return entry & ~1
-    })
-    this.host.memory.bumpGeneration()
-  }
-
-  /** Replaces every entry of [start, end) by what `change` returns for it. */
-  #changeEntries(start: number, end: number, change: (page: number, entry: number) => number): void {
-    const pages: number[] = []
-    this.#pages.forRange(start / PAGE_SIZE, end / PAGE_SIZE, (_entry, from, to) => {
-      for (let page = from; page < to; page++) pages.push(page)
-    })
-    for (const page of pages) {
-      const entry = this.#pages.get(page)
-      if (entry !== undefined) this.#pages.set(page, change(page, entry))
-    }
   }
 
   /** Drops the page-table entries of [start, end) (bytes) between MMU notifications. */
   *zap(start: number, end: number): KernelTask<void> {
-    yield* this.notify(start, end, () => this.zapNow(start, end))
+    yield* this.notify(start, end, () => this.pages.zap(start / PAGE_SIZE, end / PAGE_SIZE))
   }
 
   /** The same for what shows a file's pages: copies that private mappings made of them, and poison, stay. */
   *zapFilePages(start: number, end: number): KernelTask<void> {
-    yield* this.notify(start, end, () => {
-      const { folios } = this.host.memory
-      const kept: [from: number, to: number, entry: number][] = []
-      this.#pages.forRange(start / PAGE_SIZE, end / PAGE_SIZE, (entry, from, to) => {
-        if (entry === HWPOISON_ENTRY || folios.type((entry >>> 1) as Pfn) === PageType.anon)
-          kept.push([from, to, entry])
-        else this.#drop(entry)
-      })
-      this.#pages.store(start / PAGE_SIZE, end / PAGE_SIZE, undefined)
-      for (const [from, to, entry] of kept) this.#pages.store(from, to, entry)
-      this.host.memory.bumpGeneration()
-    })
+    yield* this.notify(start, end, () => this.pages.zapFilePages(start / PAGE_SIZE, end / PAGE_SIZE))
   }
 
   /** Runs `change` on [start, end) with the notifiers told before and after. */
@@ -358,60 +283,25 @@ export class Process {
     change()
     for (const notifier of notifiers) yield* notifier.invalidateRangeEnd(start, end)
   }
-
-  /** Drops the entries at once; the caller has told the notifiers. */
-  zapNow(start: number, end: number): void {
-    const first = start / PAGE_SIZE
-    const last = end / PAGE_SIZE
-    this.#pages.forRange(first, last, (entry) => {
-      if (entry !== HWPOISON_ENTRY) this.#drop(entry)
-    })
-    this.#pages.store(first, last, undefined)
-    this.host.memory.bumpGeneration()
-  }
-
-  #drop(entry: number): void {
-    const pfn = (entry >>> 1) as Pfn
-    this.host.memory.folios.mapcount[pfn]--
-    this.host.buddy.put(pfn)
-  }
-
-  /** Replaces the entry of a page by one that makes every access SIGBUS (try_to_unmap with TTU_HWPOISON). */
-  poisonNow(page: number): void {
-    const entry = this.#pages.get(page)
-    if (entry === undefined || entry === HWPOISON_ENTRY) return
-    this.#drop(entry)
-    this.#pages.set(page, HWPOISON_ENTRY)
-    this.host.memory.bumpGeneration()
-  }
-
-  /** Points the entry of a page at another frame with the same permissions; its reference moves along. */
-  remapNow(page: number, to: Pfn): void {
-    const entry = this.#pages.get(page)
-    if (entry === undefined || entry === HWPOISON_ENTRY) return
-    this.host.buddy.get(to)
-    this.host.memory.folios.mapcount[to]++
-    this.#pages.set(page, to * 2 + (entry & 1))
-    this.#drop(entry)
-  }
-
-  /**
-   * change_protection: takes write permission from the entries of [start, end), which a fault gives back where the
-   * mapping has it; without `accessible`, all permission.
-   */
-  protectNow(start: number, end: number, accessible: boolean): void {
-    this.#noAccess.store(start / PAGE_SIZE, end / PAGE_SIZE, accessible ? undefined : true)
-    this.#changeEntries(start, end, (_page, entry) => (entry === HWPOISON_ENTRY ? entry : entry & ~1))
-  }
 }
 
-/** unmap_mapping_range: drops the entries of every mapping that shows pages [start, end) of a file. */
-export function* unmapMappingRange(mappings: ReadonlySet<Vma>, start: number, end: number): KernelTask<void> {
+/**
+ * unmap_mapping_range: drops the entries of every mapping that shows pages [start, end) of a file. `evenCows`: with the
+ * copies that private mappings have made (the file ends before them now).
+ */
+export function* unmapMappingRange(
+  mappings: ReadonlySet<Vma>,
+  start: number,
+  end: number,
+  evenCows = false,
+): KernelTask<void> {
   for (const vma of mappings) {
     const from = Math.max(start, vma.fileIndex)
     const to = Math.min(end, vma.fileIndex + (vma.end - vma.start) / PAGE_SIZE)
     if (from >= to) continue
     const address = vma.start + (from - vma.fileIndex) * PAGE_SIZE
-    yield* vma.process.zapFilePages(address, address + (to - from) * PAGE_SIZE)
+    const last = address + (to - from) * PAGE_SIZE
+    if (evenCows) yield* vma.process.zap(address, last)
+    else yield* vma.process.zapFilePages(address, last)
   }
 }

@@ -117,15 +117,29 @@ export class ShmemInode implements Inode, PageCache {
     }
   }
 
-  /** Takes bytes [start, end) out: whole pages lose their mappings and folios, parts of pages are zeroed. */
-  *remove(start: number, end: number): KernelTask<void> {
+  /**
+   * Takes bytes [start, end) out: whole pages lose their mappings and folios, parts of pages are zeroed. `evenCows`:
+   * the file ends there now, so copies that private mappings made of its pages go, too.
+   */
+  *remove(start: number, end: number, evenCows = false): KernelTask<void> {
     const first = Math.ceil(start / PAGE_SIZE)
     const last = Math.floor(end / PAGE_SIZE)
     if (first > last) return this.zero(start, end)
-    yield* unmapMappingRange(this.mappings, first, last)
+    // Until nobody shows them: while one mapping was undone, a fault may have come through another.
+    do yield* unmapMappingRange(this.mappings, first, last, evenCows)
+    while (this.#mapped(first, last))
     this.zero(start, first * PAGE_SIZE)
     this.zero(last * PAGE_SIZE, end)
     this.#free(first, last)
+  }
+
+  #mapped(first: number, last: number): boolean {
+    const { mapcount } = this.host.memory.folios
+    let mapped = false
+    this.#folios.forRange(first, last, (pfn) => {
+      if (mapcount[pfn] > 0) mapped = true
+    })
+    return mapped
   }
 
   #free(first: number, last: number): void {

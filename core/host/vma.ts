@@ -23,8 +23,10 @@ export interface Vma {
   /** Page index in the file at `start`. */
   readonly fileIndex: number
   readonly locked: boolean
-  /** What becomes of it in a child: copied, left out (MADV_DONTFORK) or emptied (MADV_WIPEONFORK). */
-  readonly onFork: 'copy' | 'omit' | 'wipe'
+  /** A child does not get it (VM_DONTCOPY, MADV_DONTFORK). */
+  readonly dontCopy: boolean
+  /** A child gets it empty (VM_WIPEONFORK). */
+  readonly wipeOnFork: boolean
   /** NUMA policy of the mapping itself (mbind); null: the task's. A file may keep one of its own. */
   readonly policy: Mempolicy | null
 }
@@ -32,6 +34,10 @@ export interface Vma {
 /** Page index in the file that address `at` of the mapping shows. */
 export const fileIndexAt = (vma: Vma, at: number): number =>
   vma.fileIndex + Math.floor((at - vma.start) / PAGE_SIZE)
+
+/** The policy of an address itself, not its task's: that of the file, where it keeps one (__get_vma_policy). */
+export const policyOf = (vma: Vma, address: number): Mempolicy | null =>
+  vma.file?.sharedPolicy ? vma.file.sharedPolicy.get(fileIndexAt(vma, address)) : vma.policy
 
 /** Unmapped bytes kept around every mapping: a call that reaches beyond one finds a hole, not its neighbour. */
 const GUARD = 2 ** 28
@@ -108,7 +114,7 @@ export class VmaList {
   change(
     start: number,
     end: number,
-    fields: Partial<Pick<Vma, 'prot' | 'locked' | 'onFork' | 'policy'>>,
+    fields: Partial<Pick<Vma, 'prot' | 'locked' | 'dontCopy' | 'wipeOnFork' | 'policy'>>,
   ): OpenFile[] {
     const { removed, files } = this.remove(start, end)
     this.unlink(removed)

@@ -22,6 +22,8 @@ export interface LinuxBehaviour {
   readonly initSharedWithPrivateMemory: boolean
   /** KVM_PRE_FAULT_MEMORY exists. */
   readonly preFault: boolean
+  /** KVM_CAP_RISCV_MP_STATE_RESET can be enabled: KVM_MP_STATE_INIT_RECEIVED then resets a vCPU. */
+  readonly mpStateReset: boolean
   /** File system of a guest_memfd, and the name of its descriptor's link in procfs. */
   readonly gmemFileSystem: FileSystem
   readonly gmemName: string
@@ -46,7 +48,7 @@ export interface LinuxBehaviour {
 }
 
 /** GUEST_MEMFD_MAGIC: "GMEM". */
-export const GUEST_MEMFD_MAGIC = 0x474d454d
+const GUEST_MEMFD_MAGIC = 0x474d454d
 const guestMemfdFs: FileSystem = { ...anonInodeFs, magic: GUEST_MEMFD_MAGIC }
 
 /** One row: what the behaviour was at first, and what it became when. */
@@ -99,6 +101,12 @@ export const behaviours = [
     'KVM_PRE_FAULT_MEMORY',
     ['6.8', false, 'unknown ioctl'],
     ['6.11', true, 'maps ahead of the guest'],
+  ),
+  row(
+    'mpStateReset',
+    'KVM_SET_MP_STATE with INIT_RECEIVED, on RISC-V',
+    ['6.8', false, 'EINVAL'],
+    ['6.18', true, 'resets the vCPU once the capability is enabled (since 6.16)'],
   ),
   row(
     'gmemFileSystem',

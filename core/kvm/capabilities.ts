@@ -1,7 +1,7 @@
 // KVM_CHECK_EXTENSION: what a kernel with this profile says it can do. Unknown capabilities are 0, never an error.
 
 import { supportedAttributes, supportedGmemAttributes } from './attributes.ts'
-import { HYPERCALL_EXITS, MANUAL_DIRTY_LOG_OPTIONS } from './enable-cap.ts'
+import { HYPERCALL_EXITS, hasMpStateReset, MANUAL_DIRTY_LOG_OPTIONS } from './enable-cap.ts'
 import { gmemSlotsAllowed, supportedGmemFlags } from './gmem.ts'
 import type { HostProfile } from './profiles.ts'
 import { Cap } from './uapi.ts'
@@ -20,11 +20,13 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
     case Cap.MEMORY_FAULT_INFO:
     case Cap.IMMEDIATE_EXIT:
     case Cap.MP_STATE:
+    case Cap.ENABLE_CAP_VM:
+    case Cap.SYSTEM_EVENT_DATA:
       return 1
     case Cap.ONE_REG:
-    case Cap.SYSTEM_EVENT_DATA:
-    case Cap.RISCV_MP_STATE_RESET:
       return profile.riscv ? 1 : 0
+    case Cap.RISCV_MP_STATE_RESET:
+      return hasMpStateReset(profile) ? 1 : 0
     case Cap.MANUAL_DIRTY_LOG_PROTECT2:
       return MANUAL_DIRTY_LOG_OPTIONS
     case Cap.EXIT_HYPERCALL:

@@ -50,7 +50,7 @@ describe('G12 descriptors that are no guest_memfd', () => {
   })
 })
 
-describe('H12 memory the kernel does not touch', () => {
+describe('N4 memory the kernel does not touch', () => {
   const mapped = () => {
     const at = setUp()
     const fd = at.syscalls.memfdSecret(MIB)

@@ -2,6 +2,7 @@
 
 import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits } from '../base/u64.ts'
+import type { HostProfile } from './profiles.ts'
 import {
   Cap,
   KVM_DIRTY_LOG_INITIALLY_SET,
@@ -15,6 +16,9 @@ import type { Vm } from './vm.ts'
 export const MANUAL_DIRTY_LOG_OPTIONS = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET
 /** What KVM_CAP_EXIT_HYPERCALL answers (KVM_EXIT_HYPERCALL_VALID_MASK): a bit a hypercall. */
 export const HYPERCALL_EXITS = 1 << KVM_HC_MAP_GPA_RANGE
+
+/** KVM_CAP_RISCV_MP_STATE_RESET exists. */
+export const hasMpStateReset = (profile: HostProfile): boolean => profile.riscv && profile.mpStateReset
 
 /** EINVAL: flags, an option the capability does not have, a capability that cannot be enabled. */
 export const enableCap = (vm: Vm, { cap, flags, argument }: EnableCapRequest): number => {
@@ -31,6 +35,10 @@ export const enableCap = (vm: Vm, { cap, flags, argument }: EnableCapRequest): n
     case Cap.EXIT_HYPERCALL:
       if (hasUnknownBits(argument, HYPERCALL_EXITS)) throw new KernelError('EINVAL')
       vm.hypercallExits = argument
+      return 0
+    case Cap.RISCV_MP_STATE_RESET:
+      if (!hasMpStateReset(vm.profile)) throw new KernelError('EINVAL')
+      vm.mpStateReset = true
       return 0
     default:
       throw new KernelError('EINVAL')

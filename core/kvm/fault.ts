@@ -77,12 +77,11 @@ function* fault(vm: Vm, gfn: number, access: GuestAccess): KernelTask<FaultResul
   if (writable && !retry) slot.dirtyBitmap?.mark(gfn - slot.baseGfn)
   const level = retry ? NOT_MAPPED : mapPage(vm, slot, gfn, page.pfn, writable, wantPrivate)
   if (page.referenced) vm.host.buddy.put(page.pfn)
-  if (level !== NOT_MAPPED) {
+  if (level !== NOT_MAPPED)
     vm.host.trace('gmemscope_stage2_map', gfn, page.pfn, writable ? 1 : 0, wantPrivate ? 1 : 0, level)
-    // A table of leaves that a 2 MiB leaf replaced: vCPUs may be walking it.
-    if (vm.stage2.hasUnlinked) yield* vm.flushRemoteTlbs()
-    else vm.mirrorStage2()
-  }
+  // A table of leaves that a 2 MiB leaf replaced, or one that stayed empty for want of memory: vCPUs may be walking it.
+  if (vm.stage2.hasUnlinked) yield* vm.flushRemoteTlbs()
+  else if (level !== NOT_MAPPED) vm.mirrorStage2()
   vm.mmuLock.unlock()
   return retry || level !== NOT_MAPPED ? RESUME : { kind: 'error', errno: 'ENOMEM' }
 }

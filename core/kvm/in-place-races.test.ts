@@ -47,7 +47,6 @@ const machine = (store: StoreKind, debug: KvmDebug) => {
   if (typeof ends === 'number') throw new Error('no pipe')
   const world = {
     host: kvm.host,
-    processes: [kvm.process, child.process],
     vms: kvm.system.vms,
     poisoned: true,
   }

@@ -28,7 +28,6 @@ import type { Vm } from './vm.ts'
 
 export interface World {
   readonly host: Host
-  readonly processes: readonly Process[]
   readonly vms: Iterable<Vm>
   /** The host poisons freed frames, and nobody writes the poison: check F2. */
   readonly poisoned?: boolean

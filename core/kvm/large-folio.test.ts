@@ -81,8 +81,8 @@ const sum = (m: InlineMachine): number => {
 }
 
 const check = (m: InlineMachine): void => {
-  const { host, process, system } = m.kvm
-  expect(checkInvariants({ host, processes: [process], vms: system.vms, poisoned: true })).toEqual([])
+  const { host, system } = m.kvm
+  expect(checkInvariants({ host, vms: system.vms, poisoned: true })).toEqual([])
 }
 
 const inodeOf = (m: InlineMachine, address = RAM) => {
@@ -105,7 +105,7 @@ for (const store of ['xarray', 'filemap'] as const)
     test.each([
       [true, 1],
       [false, 512],
-    ])('K20 with large folios %s, a guest that touches 2 MiB takes %d faults', (large, expected) => {
+    ])('K15 with large folios %s, a guest that touches 2 MiB takes %d faults', (large, expected) => {
       const m = machine(large, {}, store)
       runToShutdown(m, SHUTDOWN)
       const before = faults(m)
@@ -116,7 +116,7 @@ for (const store of ['xarray', 'filemap'] as const)
       check(m)
     })
 
-    test('G20 K20 converting one page in the middle splits folio and leaf and keeps all contents; back, they merge', () => {
+    test('G13 K15 converting one page in the middle splits folio and leaf and keeps all contents; back, they merge', () => {
       const m = machine(true, inPlace, store)
       runToShutdown(m, FILL)
       const first = inodeOf(m).folio(512)
@@ -145,7 +145,7 @@ for (const store of ['xarray', 'filemap'] as const)
       check(m)
     })
 
-    test('G20 shared memory is mapped at 4 KiB, all 2 MiB of it too', () => {
+    test('G13 shared memory is mapped at 4 KiB, all 2 MiB of it too', () => {
       const m = machine(true, inPlace, store)
       runToShutdown(m, FILL)
       expect(convert(m, DATA, MIB2, 0)).toBe(0)
@@ -156,7 +156,7 @@ for (const store of ['xarray', 'filemap'] as const)
       check(m)
     })
 
-    test('G20 a hole in a large folio leaves its other pages where they are; punched whole, a new one comes', () => {
+    test('G13 a hole in a large folio leaves its other pages where they are; punched whole, a new one comes', () => {
       const m = machine(true, {}, store)
       runToShutdown(m, FILL)
       const free = m.vm.host.buddy.freeFrames
@@ -175,7 +175,7 @@ for (const store of ['xarray', 'filemap'] as const)
     })
   })
 
-test('K20 an attribute that differs for one page keeps the 2 MiB at 4 KiB leaves, though the folio is large', () => {
+test('K15 an attribute that differs for one page keeps the 2 MiB at 4 KiB leaves, though the folio is large', () => {
   const m = machine(true)
   m.kvm.setAttributes(m.vmFd, DATA + PAGE, PAGE, 0)
   expect(m.kvm.run(handleGuestFault(m.vm, gpa(DATA), 'write'))).toEqual({ kind: 'resume' })
@@ -192,7 +192,7 @@ test('K20 an attribute that differs for one page keeps the 2 MiB at 4 KiB leaves
   check(m)
 })
 
-test('K20 no 2 MiB leaf spans what is being invalidated', () => {
+test('K15 no 2 MiB leaf spans what is being invalidated', () => {
   const m = machine(true)
   const { scheduler } = m.kvm.host
   scheduler.setMode({ kind: 'shuffle', seed: 1 })
@@ -212,7 +212,7 @@ const setPage = (m: InlineMachine, page: number) =>
 test.each([
   ['shows only a part of the folio', RAM, MIB2, MIB2 - PAGE, RAM],
   ['shows it askew', RAM + PAGE, 0, 2 * MIB2, DATA + PAGE],
-])('K20 a slot that %s maps it at 4 KiB', (_what, base, offset, size, touched) => {
+])('K15 a slot that %s maps it at 4 KiB', (_what, base, offset, size, touched) => {
   const m = machine(true)
   m.kvm.setSlot(m.vmFd, { slot: 0, size: 0 })
   const slot = { slot: 1, flags: 4, gpa: base, size, uaddr: m.sharedHva, fd: m.gmemFd, offset }
@@ -224,7 +224,7 @@ test.each([
   check(m)
 })
 
-test('G20 K20 a memory error takes one page from the guest, whatever size its leaf had', () => {
+test('G13 K15 a memory error takes one page from the guest, whatever size its leaf had', () => {
   const m = machine(true)
   runToShutdown(m, FILL)
   const pfn = m.vm.stage2.leaf(DATA_GFN + 50)?.pfn ?? 0
@@ -247,7 +247,7 @@ test('K10 populating page by page is told by page, where a version refuses a pag
   check(m)
 })
 
-test('K20 KVM_PRE_FAULT_MEMORY of one page maps the 2 MiB around it', () => {
+test('K15 KVM_PRE_FAULT_MEMORY of one page maps the 2 MiB around it', () => {
   const m = machine(true)
   expect(m.kvm.ioctl(m.fds[0], Kvm.PRE_FAULT_MEMORY, preFaultRequest(DATA + 5 * PAGE, PAGE))).toBe(0)
   expect([m.vm.stage2.leaf(DATA_GFN + 400)?.level, faults(m)]).toEqual([1, 1])

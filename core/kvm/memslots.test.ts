@@ -189,3 +189,10 @@ test('F3 a vCPU whose descriptor numbers ran out while it was made is let go of'
   kvm.run(kvm.syscalls.close(fd))
   expect(kvm.system.vms.size).toBe(0)
 })
+
+test('K1 KVM_CREATE_VM wants a descriptor first: EMFILE, whatever the type', () => {
+  const { kvm } = machine()
+  expect(kvm.ioctl(kvm.kvm, Kvm.CREATE_VM, 77)).toBe(-Errno.EINVAL)
+  while (kvm.syscalls.dup(kvm.kvm) >= 0);
+  expect(kvm.ioctl(kvm.kvm, Kvm.CREATE_VM, 77)).toBe(-Errno.EMFILE)
+})

@@ -20,7 +20,7 @@ import { MAX_SLOT_PAGES, MemFlag, type MemoryRegion } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
 /** What a request does to its slot (enum kvm_mr_change); the number is the trace record's. */
-export const SlotChange = { CREATE: 0, DELETE: 1, MOVE: 2, FLAGS_ONLY: 3 } as const
+const SlotChange = { CREATE: 0, DELETE: 1, MOVE: 2, FLAGS_ONLY: 3 } as const
 type Change = (typeof SlotChange)[keyof typeof SlotChange]
 
 const BOTH = { private: true, shared: true }
@@ -154,7 +154,8 @@ const changeOf = (old: Memslot, region: MemoryRegion, baseGfn: number, pages: nu
 
 /** kvm_arch_prepare_memory_region. */
 const prepareArch = (vm: Vm, slot: Memslot): void => {
-  if (slot.endGfn > 2 ** (vm.profile.gpaBits - 12)) throw new KernelError(vm.profile.slotBeyondGpa)
+  const limit = 2 ** (vm.profile.gpaBits - 12) - (vm.profile.lastPageUsable ? 0 : 1)
+  if (slot.endGfn > limit) throw new KernelError(vm.profile.slotBeyondGpa)
   if (!vm.profile.checksSlotMapping || slot.readonly) return
   const end = slot.userspaceAddr + slot.pages * PAGE_SIZE
   for (const vma of vm.process.vmas.within(slot.userspaceAddr, end))

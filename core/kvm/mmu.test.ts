@@ -60,7 +60,7 @@ interface ModelLeaf {
   private: boolean
 }
 
-test('K20 leaves of both sizes mapped, split, replaced and protected at random say what a plain map says', () => {
+test('K15 leaves of both sizes mapped, split, replaced and protected at random say what a plain map says', () => {
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 30 }), (operations) => {
       const { host, stage2, free } = setUp()
@@ -126,7 +126,7 @@ const differences = (stage2: Stage2, model: ReadonlyMap<number, ModelLeaf>): str
   return found
 }
 
-test('K20 a 2 MiB leaf that loses one page becomes a table of the other 511, linked by one store', () => {
+test('K15 a 2 MiB leaf that loses one page becomes a table of the other 511, linked by one store', () => {
   const { host, stage2 } = setUp()
   stage2.mapLarge(BASE, LARGE_PFN as Pfn, true, true)
   expect(stage2.walk(BASE + 5)).toMatchObject([{ level: 2 }, { level: 1 }])
@@ -147,7 +147,7 @@ test('K20 a 2 MiB leaf that loses one page becomes a table of the other 511, lin
   expect(host.memory.folios.guestMapcount[LARGE_PFN + 4]).toBe(0)
 })
 
-test('K20 a 2 MiB leaf in the place of a table keeps the table until the flush', () => {
+test('K15 a 2 MiB leaf in the place of a table keeps the table until the flush', () => {
   const { host, stage2 } = setUp()
   stage2.map(BASE + 9, (LARGE_PFN + 9) as Pfn, true, true)
   const { buddy } = host
@@ -159,7 +159,7 @@ test('K20 a 2 MiB leaf in the place of a table keeps the table until the flush',
   expect([stage2.mapped, host.memory.folios.guestMapcount[LARGE_PFN + 9]]).toEqual([512, 1])
 })
 
-test('K20 a 2 MiB leaf that goes whole needs no table', () => {
+test('K15 a 2 MiB leaf that goes whole needs no table', () => {
   const { host, stage2 } = setUp()
   stage2.mapLarge(BASE, LARGE_PFN as Pfn, true, true)
   stage2.mapLarge(BASE + 512, LARGE_PFN as Pfn, true, true)
@@ -169,7 +169,7 @@ test('K20 a 2 MiB leaf that goes whole needs no table', () => {
   expect([host.buddy.freeFrames, stage2.hasUnlinked, stage2.largeLeaves]).toEqual([before, false, 1])
 })
 
-test('K20 without memory for a table the whole 2 MiB leaf goes, or loses its write permission', () => {
+test('K15 without memory for a table the whole 2 MiB leaf goes, or loses its write permission', () => {
   const { host, stage2 } = setUp()
   stage2.mapLarge(BASE, LARGE_PFN as Pfn, true, true)
   while (host.buddy.tryAlloc(0, PageType.kernel, 0, 0) >= 0);

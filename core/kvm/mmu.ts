@@ -24,7 +24,7 @@ import {
 } from '../riscv/pagetable.ts'
 
 /** Software bit of a leaf: it maps private memory. The lower RSW bit. */
-export const PTE_PRIVATE = PTE_RSW & -PTE_RSW
+const PTE_PRIVATE = PTE_RSW & -PTE_RSW
 /** gfns that Sv39x4 reaches: 41 address bits. */
 export const STAGE2_GFNS = 2 ** (SV39X4_BITS - 12)
 /** Pages of a 2 MiB leaf. */
@@ -81,7 +81,7 @@ export class Stage2 {
     for (let i = 0; i < 1 << ROOT_ORDER; i++) host.memory.zeroFrame((this.root + i) as Pfn)
   }
 
-  /** Maps a gfn to a frame. False: no memory for a table. Replaces a leaf that is there. */
+  /** Maps a gfn to a frame. False: no memory for a table, or a gfn that Sv39x4 does not reach. Replaces a leaf that is there. */
   map(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean): boolean {
     const middleAt = this.#makeMiddle(gfn)
     if (middleAt < 0) return false
@@ -265,17 +265,18 @@ export class Stage2 {
     this.tablePages--
   }
 
-  /** Address of the level-1 entry of a gfn, or -1 where its gigabyte has no table. */
+  /** Address of the level-1 entry of a gfn, or -1 where its gigabyte has no table, or the root no entry for it. */
   #middleAt(gfn: number): number {
+    if (gfn >= STAGE2_GFNS) return -1
     const rootAt = this.#entryAt(this.root, gfn, ROOT_LEVEL)
     if (!(this.#host.memory.u32[rootAt / 4] & Pte.V)) return -1
     return this.#entryAt(this.#pfnAt(rootAt), gfn, 1)
   }
 
-  /** The same, with the table made; -1 when there is no memory for it. */
+  /** The same, with the table made; -1 when there is no memory for it, or no place. */
   #makeMiddle(gfn: number): number {
     const present = this.#middleAt(gfn)
-    if (present >= 0) return present
+    if (present >= 0 || gfn >= STAGE2_GFNS) return present
     const table = this.#newTable()
     if (table < 0) return -1
     const { memory } = this.#host
@@ -320,9 +321,9 @@ export class Stage2 {
 
   /** What maps a gfn, or null. */
   leaf(gfn: number): Stage2Leaf | null {
-    const steps = this.walk(gfn)
-    const { level, hpa, entry } = steps[steps.length - 1]
-    if (!(entry & LEAF)) return null
+    const last = this.walk(gfn).at(-1)
+    if (!last || !(last.entry & LEAF)) return null
+    const { level, hpa, entry } = last
     return {
       pfn: (this.#pfnAt(hpa) + (level === 0 ? 0 : gfn % LARGE_LEAF_PAGES)) as Pfn,
       writable: (entry & Pte.W) !== 0,
@@ -331,9 +332,10 @@ export class Stage2 {
     }
   }
 
-  /** The entries on the way to a gfn, root first; the last is a leaf or invalid. */
+  /** The entries on the way to a gfn, root first; the last is a leaf or invalid. None beyond what Sv39x4 reaches. */
   walk(gfn: number): Stage2Step[] {
     const steps: Stage2Step[] = []
+    if (gfn >= STAGE2_GFNS) return steps
     let table = this.root
     for (let level = ROOT_LEVEL; level >= 0; level--) {
       const hpa = this.#entryAt(table, gfn, level)

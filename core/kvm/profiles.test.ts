@@ -16,9 +16,11 @@ import {
   type LinuxVersion,
   linuxVersions,
 } from './behaviours.ts'
+import { MpState } from './mp-state.ts'
 import { type HostProfile, hostProfile, profileByName } from './profiles.ts'
 import { KvmHost } from './testing/kvm-host.ts'
 import { Cap, gmemPopulate, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryAttributes2 } from './uapi.ts'
+import { enableCapRequest } from './uapi-structs.ts'
 import { VcpuMaker } from './vcpu-file.ts'
 
 const x86 = profileByName('x86-6.18-default-vm')
@@ -176,6 +178,19 @@ const questions: Readonly<Record<keyof LinuxBehaviour, Question>> = {
     },
     answers: [-Errno.EEXIST, 0],
   },
+  mpStateReset: {
+    ask: ({ kvm, plain, check }) => {
+      const vcpu = kvm.ioctl(plain.fd, Kvm.CREATE_VCPU, 0)
+      const set = () => kvm.ioctl(vcpu, Kvm.SET_MP_STATE, Uint8Array.of(MpState.INIT_RECEIVED, 0, 0, 0))
+      const enable = enableCapRequest(Cap.RISCV_MP_STATE_RESET, 0)
+      const offered = check(plain.fd, Cap.RISCV_MP_STATE_RESET)
+      return [offered, set(), kvm.ioctl(plain.fd, Kvm.ENABLE_CAP, enable), set()]
+    },
+    answers: [
+      [0, -Errno.EINVAL, -Errno.EINVAL, -Errno.EINVAL],
+      [1, -Errno.EINVAL, 0, 0],
+    ],
+  },
   populateAligned: {
     ask: (at) => populate(at, at.kvm.anonymous(2 * PAGE) + 8),
     answers: [0, -Errno.EINVAL],
@@ -241,11 +256,13 @@ describe('K3 rows of the version table', () => {
 })
 
 describe('K3 what an architecture decides', () => {
-  test('gpaBits, slotBeyondGpa', () => {
+  test('gpaBits, lastPageUsable, slotBeyondGpa', () => {
     const slot = (size: number) => (at: ReturnType<typeof on>) =>
-      at.kvm.setSlot(at.fd, { gpa: 2 ** 41 - PAGE, size })
+      at.kvm.setSlot(at.fd, { gpa: 2 ** 41 - 2 * PAGE, size })
     expect(both(slot(PAGE))).toEqual({ x86: 0, riscv: 0 })
     expect(both(slot(2 * PAGE))).toEqual({ x86: 0, riscv: -Errno.EFAULT })
+    const last = ({ kvm, fd }: ReturnType<typeof on>) => kvm.setSlot(fd, { gpa: 2 ** 52 - PAGE, size: PAGE })
+    expect(last(on(x86))).toBe(0)
     expect(both(({ kvm, fd }) => kvm.setSlot(fd, { gpa: 2 ** 52, size: PAGE }))).toEqual({
       x86: -Errno.EINVAL,
       riscv: -Errno.EFAULT,
@@ -276,7 +293,13 @@ describe('K3 what an architecture decides', () => {
   })
 
   test('riscv: capabilities that only RISC-V has', () => {
-    expect(both(({ check }) => check(Cap.ONE_REG))).toEqual({ x86: 0, riscv: 1 })
+    for (const cap of [Cap.ONE_REG, Cap.RISCV_MP_STATE_RESET])
+      expect(both(({ check }) => check(cap))).toEqual({ x86: 0, riscv: 1 })
+    const enable = enableCapRequest(Cap.RISCV_MP_STATE_RESET, 0)
+    expect(both(({ kvm, fd }) => kvm.ioctl(fd, Kvm.ENABLE_CAP, enable))).toEqual({
+      x86: -Errno.EINVAL,
+      riscv: 0,
+    })
   })
 
   test('vmGpaBitsCap', () => {

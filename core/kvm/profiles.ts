@@ -24,6 +24,8 @@ export interface ArchBehaviour {
   readonly maxVcpus: number
   /** Capabilities that only RISC-V has. */
   readonly riscv: boolean
+  /** A slot may hold the last guest page; RISC-V refuses one that ends there, too. */
+  readonly lastPageUsable: boolean
   /** A slot that ends beyond the largest guest address. */
   readonly slotBeyondGpa: 'EINVAL' | 'EFAULT'
   /** A writable slot over a read-only mapping is refused with EPERM (kvm_arch_prepare_memory_region, riscv). */
@@ -59,6 +61,7 @@ const architectures = {
     memslots: 32764,
     maxVcpus: 1024,
     riscv: false,
+    lastPageUsable: true,
     slotBeyondGpa: 'EINVAL',
     checksSlotMapping: false,
     readonlyMem: true,
@@ -77,6 +80,7 @@ const architectures = {
     memslots: 32767,
     maxVcpus: 8,
     riscv: true,
+    lastPageUsable: false,
     slotBeyondGpa: 'EFAULT',
     checksSlotMapping: true,
     readonlyMem: true,

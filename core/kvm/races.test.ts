@@ -33,7 +33,7 @@ const machine = (debug: KvmDebug = {}) => {
   const { fd, vm } = kvm.createVm(1)
   const gmem = kvm.createGmem(fd, 2 * SIZE)
   const uaddr = kvm.anonymous(SIZE)
-  const world = { host: kvm.host, processes: [kvm.process], vms: kvm.system.vms, poisoned: true }
+  const world = { host: kvm.host, vms: kvm.system.vms, poisoned: true }
   return { guest, kvm, fd, vm, gmem, uaddr, world }
 }
 

@@ -39,11 +39,11 @@ export class KvmSystem {
     return process.fds.install(new KvmFile(this), true)
   }
 
-  /** KVM_CREATE_VM: a descriptor. EINVAL for the type, ENOMEM, EMFILE. */
+  /** KVM_CREATE_VM: a descriptor. EMFILE, EINVAL for the type, ENOMEM. */
   createVm(process: Process, type: number): number {
+    process.fds.reserve()
     const vmType = this.profile.vmTypes.find((row) => row.type === type)
     if (!vmType) throw new KernelError('EINVAL')
-    process.fds.reserve()
     const vm = new Vm(process, vmType, this.#configuration)
     this.vms.add(vm)
     vm.onDestroy = () => this.vms.delete(vm)

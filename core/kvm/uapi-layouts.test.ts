@@ -31,6 +31,7 @@ kvm_dirty_log 16: slot 0 4, padding1 4 4, dirty_bitmap 8 8
 kvm_clear_dirty_log 24: slot 0 4, num_pages 4 4, first_page 8 8, dirty_bitmap 16 8
 kvm_enable_cap 104: cap 0 4, flags 4 4, args 8 32, pad 40 64
 kvm_pre_fault_memory 64: gpa 0 8, size 8 8, flags 16 8, padding 24 40
+gmem_populate 64: gpa 0 8, size 8 8, source 16 8, flags 24 8, reserved 32 32
 kvm_one_reg 16: id 0 8, addr 8 8
 kvm_mp_state 4: mp_state 0 4
 kvm_interrupt 4: irq 0 4

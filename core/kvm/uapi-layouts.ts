@@ -1,6 +1,6 @@
 // The structures of KVM's uAPI as bytes: size, and [offset, size] of every field (include/uapi/linux/kvm.h, v7.2, 64-bit).
 //
-// Readers and writers take their offsets from here (uapi.ts, kvm-run.ts). Field names are the kernel's.
+// Readers and writers take their offsets from here (uapi.ts, uapi-structs.ts, kvm-run.ts). Field names are the kernel's.
 
 /** Byte offset and byte size. */
 export type FieldLayout = readonly [offset: number, size: number]
@@ -55,6 +55,11 @@ export const layouts = {
   kvm_pre_fault_memory: {
     size: 64,
     fields: { gpa: [0, 8], size: [8, 8], flags: [16, 8], padding: [24, 40] },
+  },
+  /** Project-own (populate.ts). */
+  gmem_populate: {
+    size: 64,
+    fields: { gpa: [0, 8], size: [8, 8], source: [16, 8], flags: [24, 8], reserved: [32, 32] },
   },
   kvm_one_reg: { size: 16, fields: { id: [0, 8], addr: [8, 8] } },
   kvm_mp_state: { size: 4, fields: { mp_state: [0, 4] } },

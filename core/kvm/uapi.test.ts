@@ -62,6 +62,7 @@ test('K2 capabilities', () => {
     MAX_VCPUS: 66,
     ONE_REG: 70,
     READONLY_MEM: 81,
+    ENABLE_CAP_VM: 98,
     CHECK_EXTENSION_VM: 105,
     MULTI_ADDRESS_SPACE: 118,
     MAX_VCPU_ID: 128,

@@ -1,6 +1,7 @@
 // KVM's uAPI: ioctl numbers, capabilities, flags and structure layouts (include/uapi/linux/kvm.h, v7.2).
 
 import { readU64, writeU64 } from '../base/u64.ts'
+import { layouts } from './uapi-layouts.ts'
 
 const KVMIO = 0xae
 const NONE = 0
@@ -20,25 +21,25 @@ export const Kvm = {
   CHECK_EXTENSION: ioc(NONE, 0x03, 0),
   GET_VCPU_MMAP_SIZE: ioc(NONE, 0x04, 0),
   CREATE_VCPU: ioc(NONE, 0x41, 0),
-  GET_DIRTY_LOG: ioc(WRITE, 0x42, 16),
-  SET_USER_MEMORY_REGION: ioc(WRITE, 0x46, 32),
-  SET_USER_MEMORY_REGION2: ioc(WRITE, 0x49, 160),
+  GET_DIRTY_LOG: ioc(WRITE, 0x42, layouts.kvm_dirty_log.size),
+  SET_USER_MEMORY_REGION: ioc(WRITE, 0x46, layouts.kvm_userspace_memory_region.size),
+  SET_USER_MEMORY_REGION2: ioc(WRITE, 0x49, layouts.kvm_userspace_memory_region2.size),
   RUN: ioc(NONE, 0x80, 0),
-  GET_MP_STATE: ioc(READ, 0x98, 4),
-  SET_MP_STATE: ioc(WRITE, 0x99, 4),
-  INTERRUPT: ioc(WRITE, 0x86, 4),
-  GET_ONE_REG: ioc(WRITE, 0xab, 16),
-  SET_ONE_REG: ioc(WRITE, 0xac, 16),
+  GET_MP_STATE: ioc(READ, 0x98, layouts.kvm_mp_state.size),
+  SET_MP_STATE: ioc(WRITE, 0x99, layouts.kvm_mp_state.size),
+  INTERRUPT: ioc(WRITE, 0x86, layouts.kvm_interrupt.size),
+  GET_ONE_REG: ioc(WRITE, 0xab, layouts.kvm_one_reg.size),
+  SET_ONE_REG: ioc(WRITE, 0xac, layouts.kvm_one_reg.size),
   GET_REG_LIST: ioc(WRITE | READ, 0xb0, 8),
-  ENABLE_CAP: ioc(WRITE, 0xa3, 104),
-  CLEAR_DIRTY_LOG: ioc(WRITE | READ, 0xc0, 24),
-  SET_MEMORY_ATTRIBUTES: ioc(WRITE, 0xd2, 32),
+  ENABLE_CAP: ioc(WRITE, 0xa3, layouts.kvm_enable_cap.size),
+  CLEAR_DIRTY_LOG: ioc(WRITE | READ, 0xc0, layouts.kvm_clear_dirty_log.size),
+  SET_MEMORY_ATTRIBUTES: ioc(WRITE, 0xd2, layouts.kvm_memory_attributes.size),
   /** On a guest_memfd, where memory is converted in place (linux-next of September 2026). */
-  SET_MEMORY_ATTRIBUTES2: ioc(WRITE | READ, 0xd2, 128),
-  CREATE_GUEST_MEMFD: ioc(WRITE | READ, 0xd4, 64),
-  PRE_FAULT_MEMORY: ioc(WRITE | READ, 0xd5, 64),
+  SET_MEMORY_ATTRIBUTES2: ioc(WRITE | READ, 0xd2, layouts.kvm_memory_attributes2.size),
+  CREATE_GUEST_MEMFD: ioc(WRITE | READ, 0xd4, layouts.kvm_create_guest_memfd.size),
+  PRE_FAULT_MEMORY: ioc(WRITE | READ, 0xd5, layouts.kvm_pre_fault_memory.size),
   /** Project-own, outside the numbers Linux uses: initial private contents (populate.ts). */
-  GMEM_POPULATE: ioc(WRITE | READ, 0xfe, 64),
+  GMEM_POPULATE: ioc(WRITE | READ, 0xfe, layouts.gmem_populate.size),
 } as const
 
 /** Capabilities (KVM_CAP_*). */
@@ -54,6 +55,7 @@ export const Cap = {
   MAX_VCPUS: 66,
   ONE_REG: 70,
   READONLY_MEM: 81,
+  ENABLE_CAP_VM: 98,
   CHECK_EXTENSION_VM: 105,
   /** 0 here: kernels with one address space do not know it. */
   MULTI_ADDRESS_SPACE: 118,
@@ -138,29 +140,30 @@ export interface MemoryRegion {
   readonly guestMemfd: number
 }
 
-export const MEMORY_REGION_SIZE = 32
-export const MEMORY_REGION2_SIZE = 160
+const { fields: regionAt } = layouts.kvm_userspace_memory_region2
+export const MEMORY_REGION_SIZE = layouts.kvm_userspace_memory_region.size
+export const MEMORY_REGION2_SIZE = layouts.kvm_userspace_memory_region2.size
 
 export const readMemoryRegion = (view: DataView, second: boolean): MemoryRegion => ({
-  slot: view.getUint32(0, true),
-  flags: view.getUint32(4, true),
-  guestPhysAddr: readU64(view, 8),
-  memorySize: readU64(view, 16),
-  userspaceAddr: readU64(view, 24),
-  guestMemfdOffset: second ? readU64(view, 32) : 0,
-  guestMemfd: second ? view.getInt32(40, true) : -1,
+  slot: view.getUint32(regionAt.slot[0], true),
+  flags: view.getUint32(regionAt.flags[0], true),
+  guestPhysAddr: readU64(view, regionAt.guest_phys_addr[0]),
+  memorySize: readU64(view, regionAt.memory_size[0]),
+  userspaceAddr: readU64(view, regionAt.userspace_addr[0]),
+  guestMemfdOffset: second ? readU64(view, regionAt.guest_memfd_offset[0]) : 0,
+  guestMemfd: second ? view.getInt32(regionAt.guest_memfd[0], true) : -1,
 })
 
 /** The bytes of a struct kvm_userspace_memory_region2. */
 export const memoryRegion2 = (region: MemoryRegion): Uint8Array => {
   const view = new DataView(new ArrayBuffer(MEMORY_REGION2_SIZE))
-  view.setUint32(0, region.slot, true)
-  view.setUint32(4, region.flags, true)
-  writeU64(view, 8, region.guestPhysAddr)
-  writeU64(view, 16, region.memorySize)
-  writeU64(view, 24, region.userspaceAddr)
-  writeU64(view, 32, region.guestMemfdOffset)
-  view.setUint32(40, region.guestMemfd, true)
+  view.setUint32(regionAt.slot[0], region.slot, true)
+  view.setUint32(regionAt.flags[0], region.flags, true)
+  writeU64(view, regionAt.guest_phys_addr[0], region.guestPhysAddr)
+  writeU64(view, regionAt.memory_size[0], region.memorySize)
+  writeU64(view, regionAt.userspace_addr[0], region.userspaceAddr)
+  writeU64(view, regionAt.guest_memfd_offset[0], region.guestMemfdOffset)
+  view.setUint32(regionAt.guest_memfd[0], region.guestMemfd, true)
   return new Uint8Array(view.buffer)
 }
 
@@ -171,17 +174,18 @@ export interface CreateGuestMemfd {
   readonly flags: number
 }
 
-export const CREATE_GUEST_MEMFD_SIZE = 64
+const { fields: createAt } = layouts.kvm_create_guest_memfd
+export const CREATE_GUEST_MEMFD_SIZE = layouts.kvm_create_guest_memfd.size
 
 export const readCreateGuestMemfd = (view: DataView): CreateGuestMemfd => ({
-  size: readU64(view, 0),
-  flags: readU64(view, 8),
+  size: readU64(view, createAt.size[0]),
+  flags: readU64(view, createAt.flags[0]),
 })
 
 export const createGuestMemfd = (size: number, flags: number): Uint8Array => {
   const view = new DataView(new ArrayBuffer(CREATE_GUEST_MEMFD_SIZE))
-  writeU64(view, 0, size)
-  writeU64(view, 8, flags)
+  writeU64(view, createAt.size[0], size)
+  writeU64(view, createAt.flags[0], flags)
   return new Uint8Array(view.buffer)
 }
 
@@ -193,24 +197,25 @@ export interface MemoryAttributes {
   readonly flags: number
 }
 
-export const MEMORY_ATTRIBUTES_SIZE = 32
+const { fields: attributesAt } = layouts.kvm_memory_attributes
+export const MEMORY_ATTRIBUTES_SIZE = layouts.kvm_memory_attributes.size
 
 export const readMemoryAttributes = (view: DataView): MemoryAttributes => ({
-  address: readU64(view, 0),
-  size: readU64(view, 8),
-  attributes: readU64(view, 16),
-  flags: readU64(view, 24),
+  address: readU64(view, attributesAt.address[0]),
+  size: readU64(view, attributesAt.size[0]),
+  attributes: readU64(view, attributesAt.attributes[0]),
+  flags: readU64(view, attributesAt.flags[0]),
 })
 
 export const memoryAttributes = (address: number, size: number, attributes: number): Uint8Array => {
   const view = new DataView(new ArrayBuffer(MEMORY_ATTRIBUTES_SIZE))
-  writeU64(view, 0, address)
-  writeU64(view, 8, size)
-  writeU64(view, 16, attributes)
+  writeU64(view, attributesAt.address[0], address)
+  writeU64(view, attributesAt.size[0], size)
+  writeU64(view, attributesAt.attributes[0], attributes)
   return new Uint8Array(view.buffer)
 }
 
-/** struct kvm_memory_attributes2 on a guest_memfd: 0 offset · 8 size · 16 attributes · 24 flags · 32 error_offset (out) · 40 reserved × 11. */
+/** struct kvm_memory_attributes2 on a guest_memfd. */
 export interface MemoryAttributes2 {
   /** Bytes from the start of the file. */
   readonly offset: number
@@ -221,37 +226,38 @@ export interface MemoryAttributes2 {
   readonly reserved: boolean
 }
 
-export const MEMORY_ATTRIBUTES2_SIZE = 128
-const ERROR_OFFSET = 32
-const RESERVED = 40
+const { fields: attributes2At } = layouts.kvm_memory_attributes2
+export const MEMORY_ATTRIBUTES2_SIZE = layouts.kvm_memory_attributes2.size
 
 export const readMemoryAttributes2 = (view: DataView): MemoryAttributes2 => {
   let reserved = 0
-  for (let at = RESERVED; at < MEMORY_ATTRIBUTES2_SIZE; at += 4) reserved |= view.getUint32(at, true)
+  for (let at = attributes2At.reserved[0]; at < MEMORY_ATTRIBUTES2_SIZE; at += 4)
+    reserved |= view.getUint32(at, true)
   return {
-    offset: readU64(view, 0),
-    size: readU64(view, 8),
-    attributes: readU64(view, 16),
-    flags: readU64(view, 24),
+    offset: readU64(view, attributes2At.offset[0]),
+    size: readU64(view, attributes2At.size[0]),
+    attributes: readU64(view, attributes2At.attributes[0]),
+    flags: readU64(view, attributes2At.flags[0]),
     reserved: reserved !== 0,
   }
 }
 
 /** Tells the caller where in the file the first page lies that could not be converted. */
-export const writeErrorOffset = (view: DataView, offset: number): void => writeU64(view, ERROR_OFFSET, offset)
+export const writeErrorOffset = (view: DataView, offset: number): void =>
+  writeU64(view, attributes2At.error_offset[0], offset)
 
-export const readErrorOffset = (view: DataView): number => readU64(view, ERROR_OFFSET)
+export const readErrorOffset = (view: DataView): number => readU64(view, attributes2At.error_offset[0])
 
 export const memoryAttributes2 = (offset: number, size: number, attributes: number): Uint8Array => {
   const view = new DataView(new ArrayBuffer(MEMORY_ATTRIBUTES2_SIZE))
-  writeU64(view, 0, offset)
-  writeU64(view, 8, size)
-  writeU64(view, 16, attributes)
+  writeU64(view, attributes2At.offset[0], offset)
+  writeU64(view, attributes2At.size[0], size)
+  writeU64(view, attributes2At.attributes[0], attributes)
   return new Uint8Array(view.buffer)
 }
 
 /**
- * struct gmem_populate (project-own): 0 gpa · 8 size · 16 source user address · 24 flags (0) · 32 reserved × 4.
+ * struct gmem_populate (project-own); `source` is a user address, flags are 0.
  * gpa, size and source are in-out: they advance by what was done.
  */
 export interface GmemPopulate {
@@ -261,20 +267,21 @@ export interface GmemPopulate {
   readonly flags: number
 }
 
-export const GMEM_POPULATE_SIZE = 64
+const { fields: populateAt } = layouts.gmem_populate
+export const GMEM_POPULATE_SIZE = layouts.gmem_populate.size
 
 export const readGmemPopulate = (view: DataView): GmemPopulate => ({
-  gpa: readU64(view, 0),
-  size: readU64(view, 8),
-  source: readU64(view, 16),
-  flags: readU64(view, 24),
+  gpa: readU64(view, populateAt.gpa[0]),
+  size: readU64(view, populateAt.size[0]),
+  source: readU64(view, populateAt.source[0]),
+  flags: readU64(view, populateAt.flags[0]),
 })
 
 export const writeGmemPopulate = (view: DataView, populate: GmemPopulate): void => {
-  writeU64(view, 0, populate.gpa)
-  writeU64(view, 8, populate.size)
-  writeU64(view, 16, populate.source)
-  writeU64(view, 24, populate.flags)
+  writeU64(view, populateAt.gpa[0], populate.gpa)
+  writeU64(view, populateAt.size[0], populate.size)
+  writeU64(view, populateAt.source[0], populate.source)
+  writeU64(view, populateAt.flags[0], populate.flags)
 }
 
 export const gmemPopulate = (gpa: number, size: number, source: number): Uint8Array => {

@@ -93,6 +93,10 @@ export class VcpuFile extends OpenFile {
       case Kvm.SET_MP_STATE: {
         const view = yield* copyFromUser(process, argument, 4)
         const state = view.getUint32(0, true)
+        if (state === MpState.INIT_RECEIVED && vcpu.vm.mpStateReset) {
+          vcpu.reset()
+          return 0
+        }
         if (state !== MpState.RUNNABLE && state !== MpState.STOPPED) throw new KernelError('EINVAL')
         vcpu.mpState = state
         return 0

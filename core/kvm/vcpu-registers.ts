@@ -25,6 +25,11 @@ export class VcpuRegisters {
     this.#i32[offset >> 2] = value
   }
 
+  /** Zeroes bytes [from, to) of the block. */
+  clear(from: number, to: number): void {
+    this.#i32.fill(0, from >> 2, to >> 2)
+  }
+
   /** An unsigned 64-bit value as a number; exact below 2^53 (addresses, sizes, SBI ids). */
   number(offset: number): number {
     return (this.#i32[(offset >> 2) + 1] >>> 0) * WORD + (this.#i32[offset >> 2] >>> 0)

@@ -11,7 +11,8 @@ import { MpState } from './mp-state.ts'
 import { OneReg } from './one-reg.ts'
 import { SbiError, SbiExtension } from './sbi.ts'
 import { InlineMachine, RAM } from './testing/inline-vcpus.ts'
-import { ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from './uapi.ts'
+import { Cap, ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from './uapi.ts'
+import { enableCapRequest } from './uapi-structs.ts'
 
 const x = (machine: InlineMachine, register: number, id = 0): bigint =>
   machine.vcpu(id).oneReg.get(OneReg.x(register))
@@ -227,6 +228,29 @@ describe('the vCPU descriptor', () => {
     const state = new Uint8Array(4)
     expect(kvm.ioctl(fds[0], Kvm.GET_MP_STATE, state)).toBe(0)
     expect(state[0]).toBe(MpState.STOPPED)
+  })
+
+  test('a reset brings a vCPU to its first state, with the MP state it has', () => {
+    const machine = new InlineMachine()
+    const { kvm, fds, vmFd } = machine
+    const image = () => [
+      ...new Uint8Array(kvm.host.memory.buffer, machine.vcpu().registers.view.byteOffset, 0x300),
+    ]
+    const fresh = image()
+    expect([fresh[Vcpu.SCOUNTEREN], fresh[Vcpu.PRIV]]).toEqual([7, 1])
+    machine.load(`li t0, 5\ncsrw sscratch, t0\ncsrw scounteren, zero\n${SHUTDOWN}`)
+    machine.run()
+    machine.vcpu().words.setPending(1 << 9, true)
+    const reset = Uint8Array.of(MpState.INIT_RECEIVED, 0, 0, 0)
+    expect(kvm.ioctl(vmFd, Kvm.ENABLE_CAP, enableCapRequest(Cap.RISCV_MP_STATE_RESET, 0))).toBe(0)
+    expect(image()).not.toEqual(fresh)
+    expect(kvm.ioctl(fds[0], Kvm.SET_MP_STATE, reset)).toBe(0)
+    // But for the instructions it has retired.
+    const after = image()
+    after.fill(0, Vcpu.INSTRET, Vcpu.LR_HPA)
+    expect(after).toEqual(fresh)
+    expect(machine.vcpu().words.load(Vcpu.PENDING)).toBe(0)
+    expect(machine.vcpu().mpState).toBe(MpState.RUNNABLE)
   })
 
   test('K2 mmap shows kvm_run: the exit reason at byte 8, nothing beyond its page', () => {

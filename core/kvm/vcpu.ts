@@ -65,11 +65,23 @@ export class KvmVcpu {
     this.run = new KvmRun(this.registers)
     this.oneReg = new OneRegisters(this.registers, now)
     this.mutex = new Mutex(vm.host, 'vcpu->mutex')
-    this.registers.setWord(Vcpu.PRIV, 1)
+    this.reset()
     this.registers.setWord(Vcpu.HGATP_ROOT, pfnToHpa(vm.stage2.root))
-    this.registers.setNumber(Vcpu.STIMECMP, -1)
     // Only the first vCPU starts by itself (kvm_arch_vcpu_create powers the others off).
     this.mpState = id === 0 ? MpState.RUNNABLE : MpState.STOPPED
+  }
+
+  /** kvm_riscv_reset_vcpu: registers as at power-on, nothing pending; the MP state stays. */
+  reset(): void {
+    const { registers, words } = this
+    registers.clear(Vcpu.X, Vcpu.INSTRET)
+    registers.clear(Vcpu.LR_HPA, Vcpu.HGATP_ROOT)
+    registers.setWord(Vcpu.PRIV, 1)
+    // User mode may read cycle, time and instret until the guest says otherwise.
+    registers.setWord(Vcpu.SCOUNTEREN, 7)
+    registers.setNumber(Vcpu.STIMECMP, -1)
+    words.store(Vcpu.PENDING, 0)
+    words.request(KvmRequest.TLB_FLUSH)
   }
 
   /** Frame of struct kvm_run, which mmap of the vCPU's descriptor shows. */

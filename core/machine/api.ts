@@ -147,6 +147,7 @@ export interface MachineEvents {
   stopped(reason: StopReason): void
 }
 
+/** Every call rejects with a RangeError what no address, size or count can be (NaN, negative, beyond 2^41). */
 export interface MachineApi {
   /** Builds a machine, paused, and returns its memory. Fails with a message that names cause and remedy. */
   create(config: MachineConfig, events: MachineEvents): Promise<WebAssembly.Memory>

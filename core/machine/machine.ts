@@ -3,7 +3,7 @@
 // Lives in the hypervisor thread. The platform gives it vCPU threads, a timer and someone to call `pump`.
 
 import type { PlatformDevices } from '../devices/platform-devices.ts'
-import { MAX_VCPUS, Vcpu } from '../engine/vcpu-block.ts'
+import { Vcpu } from '../engine/vcpu-block.ts'
 import { Host } from '../host/host.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
@@ -42,6 +42,7 @@ import {
   type PressureReport,
   type TaskMode,
 } from './api.ts'
+import { checkConfig, checkFrames, checkGuestRange, checkTaskMode } from './checks.ts'
 import { HostPanel } from './host-panel.ts'
 import { inspectPage } from './inspect.ts'
 import { Notices } from './notices.ts'
@@ -90,7 +91,7 @@ export class Machine implements MachineApi, Pumped {
 
   async create(config: MachineConfig, events: MachineEvents): Promise<WebAssembly.Memory> {
     if (this.#built) throw new Error('this hypervisor has its machine already: start another one')
-    if (config.vcpus < 1 || config.vcpus > MAX_VCPUS) throw new Error(`a machine has 1 to ${MAX_VCPUS} vCPUs`)
+    checkConfig(config)
     const placement = placeGuest({ ...config, rngSeed: this.#platform.randomBytes(SEED_BYTES) })
     const memory = HostMemory.create(config.hostBytes)
     const threads = { memory: memory.memory, vcpuCount: config.vcpus, epoch: this.#platform.epoch }
@@ -121,6 +122,7 @@ export class Machine implements MachineApi, Pumped {
   }
 
   async setTaskMode(mode: TaskMode): Promise<void> {
+    checkTaskMode(mode)
     this.#taskMode = mode
     this.#machine().incarnation.host.scheduler.setMode(mode)
     this.#ring()
@@ -135,35 +137,35 @@ export class Machine implements MachineApi, Pumped {
   }
 
   hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>> {
-    return this.#task('host read', ({ vmm }) => hostRead(vmm, gpa, length))
+    return this.#guestTask('host read', gpa, length, ({ vmm }) => hostRead(vmm, gpa, length))
   }
 
   hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>> {
-    return this.#task('host write', ({ vmm }) => hostWrite(vmm, gpa, bytes))
+    return this.#guestTask('host write', gpa, bytes.length, ({ vmm }) => hostWrite(vmm, gpa, bytes))
   }
 
   hostConvert(gpa: number, size: number, toPrivate: boolean): Promise<HostResult<number>> {
-    return this.#task('host convert', ({ vmm }) => hostConvert(vmm, gpa, size, toPrivate))
+    return this.#guestTask('host convert', gpa, size, ({ vmm }) => hostConvert(vmm, gpa, size, toPrivate))
   }
 
   hostPunchHole(gpa: number, size: number): Promise<HostResult<number>> {
-    return this.#task('host punch hole', ({ vmm }) => hostPunchHole(vmm, gpa, size))
+    return this.#guestTask('host punch hole', gpa, size, ({ vmm }) => hostPunchHole(vmm, gpa, size))
   }
 
   hostAllocate(gpa: number, size: number): Promise<HostResult<number>> {
-    return this.#task('host allocate', ({ vmm }) => hostAllocate(vmm, gpa, size))
+    return this.#guestTask('host allocate', gpa, size, ({ vmm }) => hostAllocate(vmm, gpa, size))
   }
 
   hostPin(gpa: number): Promise<HostResult<number>> {
-    return this.#task('host pin', ({ vmm }) => hostPin(vmm, gpa))
+    return this.#guestTask('host pin', gpa, 1, ({ vmm }) => hostPin(vmm, gpa))
   }
 
   hostUnpin(gpa: number): Promise<HostResult<number>> {
-    return this.#task('host unpin', ({ vmm }) => hostUnpin(vmm, gpa))
+    return this.#guestTask('host unpin', gpa, 1, ({ vmm }) => hostUnpin(vmm, gpa))
   }
 
   hostPoison(gpa: number): Promise<HostResult<number>> {
-    return this.#task('memory failure', ({ panel }) => panel.poison(gpa))
+    return this.#guestTask('memory failure', gpa, 1, ({ panel }) => panel.poison(gpa))
   }
 
   hostDrain(): Promise<HostResult<number>> {
@@ -174,7 +176,8 @@ export class Machine implements MachineApi, Pumped {
     return this.#task('kcompactd', ({ panel }) => panel.compact())
   }
 
-  setPressure(keepFree: number | null): Promise<PressureReport> {
+  async setPressure(keepFree: number | null): Promise<PressureReport> {
+    checkFrames(keepFree)
     return this.#task('memory hog', ({ panel }) => panel.press(keepFree))
   }
 
@@ -183,7 +186,7 @@ export class Machine implements MachineApi, Pumped {
   }
 
   inspect(gpa: number, length: number): Promise<PageInspection> {
-    return this.#task('inspect', ({ vmm }) => inspectPage(vmm, gpa, length))
+    return this.#guestTask('inspect', gpa, length, ({ vmm }) => inspectPage(vmm, gpa, length))
   }
 
   async stats(): Promise<MachineStats> {
@@ -204,7 +207,7 @@ export class Machine implements MachineApi, Pumped {
       const running = this.#state() === MachineState.running
       await this.#pause()
       while (host.scheduler.tasks.length > 0) await this.#turn()
-      const violations = checkInvariants({ host, processes: [...host.processes], vms: [vmm.vm] })
+      const violations = checkInvariants({ host, vms: [vmm.vm] })
       if (running) this.#run()
       return violations
     })
@@ -371,6 +374,17 @@ export class Machine implements MachineApi, Pumped {
     const result = incarnation.host.scheduler.spawn(name, task(incarnation)).result()
     this.#ring()
     return result
+  }
+
+  /** The same for a task about the bytes [gpa, gpa + size) of the guest. */
+  async #guestTask<T>(
+    name: string,
+    gpa: number,
+    size: number,
+    task: (incarnation: Incarnation) => KernelTask<T>,
+  ): Promise<T> {
+    checkGuestRange(gpa, size)
+    return this.#task(name, task)
   }
 
   #machine(): Built {

@@ -2,73 +2,20 @@
 
 import { describe, expect, test } from 'vitest'
 import { RAM_BASE } from '../devices/memory-map.ts'
-import { Host } from '../host/host.ts'
-import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { Process } from '../host/process.ts'
-import { type LinuxVersion, linuxVersions } from '../kvm/behaviours.ts'
-import { checkInvariants } from '../kvm/invariants.ts'
-import { hostProfile } from '../kvm/profiles.ts'
+import { memoryFailure } from '../host/memory-failure.ts'
+import { linuxVersions } from '../kvm/behaviours.ts'
 import { SbiError } from '../kvm/sbi.ts'
-import { KvmSystem } from '../kvm/system.ts'
-import { VcpuMaker } from '../kvm/vcpu-file.ts'
 import { Asker } from '../trace/events.ts'
 import { answerConversion, CONVERT_ATTEMPTS, convertPatiently } from './conversions.ts'
 import { hostConvert, hostPin, hostPunchHole, hostRead, hostUnpin, hostWrite } from './host-actions.ts'
 import { InPlace } from './in-place.ts'
 import { SharedMemory } from './shared-memory.ts'
+import { CODE, FREE, RAM_BYTES, recordingHooks, TestVmm } from './testing/test-vmm.ts'
 import { TwoBackings } from './two-backings.ts'
-import type { VcpuLoopHooks } from './vcpu-hooks.ts'
-import { Vmm } from './vmm.ts'
+import type { Vmm } from './vmm.ts'
 
 const PAGE = 4096
-const RAM_BYTES = 64 * PAGE
-const CODE = new Uint8Array(3 * PAGE).fill(0x13)
-/** A page that the image does not touch. */
-const FREE = RAM_BASE + 8 * PAGE
-
-class TestVmm {
-  readonly host: Host
-  readonly vmm: Vmm
-
-  constructor(version: LinuxVersion, isPrivate = true) {
-    this.host = new Host(HostMemory.create(16 * 2 ** 20))
-    const system = new KvmSystem(this.host, hostProfile('riscv', version), new VcpuMaker(() => 0))
-    const options = { ramBytes: RAM_BYTES, vcpus: 1, private: isPrivate, now: () => 0 }
-    this.vmm = new Vmm(new Process(this.host), system, options)
-    const segments = [{ gpa: RAM_BASE + 16, data: CODE, memSize: CODE.length }]
-    this.run(this.vmm.setUp({ entry: RAM_BASE, deviceTree: RAM_BASE, segments }))
-  }
-
-  run<T>(task: KernelTask<T>): T {
-    return this.host.scheduler.runSync(task)
-  }
-
-  violations(): string[] {
-    return checkInvariants({ host: this.host, processes: [...this.host.processes], vms: [this.vmm.vm] })
-  }
-}
-
-/** Hooks that record the notices by name. */
-const hooks = (accepts: boolean): { told: string[]; hooks: VcpuLoopHooks } => {
-  const told: string[] = []
-  const tell = (name: string) => (): void => void told.push(name)
-  return {
-    told,
-    hooks: {
-      paused: () => false,
-      acceptsConversions: () => accepts,
-      consoleByte: () => true,
-      notices: {
-        memoryFault: tell('memoryFault'),
-        refused: tell('refused'),
-        blocked: tell('blocked'),
-        outOfMemory: tell('outOfMemory'),
-        poisoned: tell('poisoned'),
-      },
-    },
-  }
-}
 
 describe('what RAM is made of follows from what the host can do', () => {
   test.each(linuxVersions)('private, on Linux %s', (version) => {
@@ -117,7 +64,7 @@ describe('what the host does', () => {
       [beyond - PAGE, 2 * PAGE],
     ]) {
       const asked = { vcpu: 0, gpa, size, share: false }
-      const { told, hooks: accepting } = hooks(true)
+      const { told, hooks: accepting } = recordingHooks(true)
       expect(run(answerConversion(vmm, accepting, asked, () => {}))).toBe(SbiError.INVALID_ADDRESS)
       expect(told).toEqual([])
     }
@@ -136,6 +83,53 @@ describe('what the host does', () => {
     expect(run(hostUnpin(vmm, FREE))).toEqual({ kind: 'errno', errno: 'ENOENT' })
     expect(vmm.process.fds.open()).toEqual(before)
   })
+
+  test('V5 two pins of a page at a time are both dropped by one unpin', () => {
+    const machine = new TestVmm('next-in-place')
+    const { vmm, run } = bound(machine)
+    run(hostConvert(vmm, FREE, PAGE, false))
+    run(hostWrite(vmm, FREE, Uint8Array.of(1)))
+    const before = vmm.process.fds.open()
+    const { scheduler } = machine.host
+    scheduler.setMode({ kind: 'shuffle', seed: 1 })
+    const pins = [1, 2].map(() => scheduler.spawn('pin', hostPin(vmm, FREE)))
+    scheduler.pump()
+    expect(pins.map(({ value }) => value?.kind)).toEqual(['ok', 'ok'])
+    expect(run(hostConvert(vmm, FREE, PAGE, true))).toMatchObject({ errno: 'EAGAIN' })
+    expect(run(hostUnpin(vmm, FREE))).toEqual({ kind: 'ok', value: 0 })
+    expect(vmm.process.fds.open()).toEqual(before)
+    expect(run(hostConvert(vmm, FREE, PAGE, true))).toEqual({ kind: 'ok', value: 0 })
+    expect(machine.violations()).toEqual([])
+  })
+
+  test('V8 a hole past the end of RAM leaves what the VMM has mapped behind it', () => {
+    const { vmm, run } = bound(new TestVmm('next-in-place'))
+    const end = RAM_BASE + RAM_BYTES
+    const dropped: [from: number, to: number][] = []
+    const madvise = vmm.syscalls.madvise.bind(vmm.syscalls)
+    vmm.syscalls.madvise = (start, length, advice) => {
+      dropped.push([start, start + length])
+      return madvise(start, length, advice)
+    }
+    expect(run(hostPunchHole(vmm, end - PAGE, 2 * PAGE))).toEqual({ kind: 'ok', value: 0 })
+    expect(run(hostPunchHole(vmm, end, PAGE))).toEqual({ kind: 'ok', value: 0 })
+    expect(dropped).toEqual([[vmm.memory.hvaOf(end - PAGE), vmm.memory.hvaOf(end)]])
+  })
+
+  test.each(['7.2', 'next-in-place'] as const)(
+    'V8 the host reads a poisoned page of a file that it maps again once it is punched, on Linux %s',
+    (version) => {
+      const { vmm, run } = bound(new TestVmm(version, version === 'next-in-place'))
+      if (vmm.memory.isPrivate(FREE)) run(hostConvert(vmm, FREE, PAGE, false))
+      run(hostWrite(vmm, FREE, Uint8Array.of(1)))
+      const pfn = vmm.process.mappedFrame(vmm.memory.hvaOf(FREE))?.pfn
+      if (pfn === undefined) throw new Error('the page is not mapped')
+      run(memoryFailure(vmm.process.host, pfn))
+      expect(run(hostRead(vmm, FREE, 1))).toMatchObject({ signal: 'SIGBUS', code: 'BUS_MCEERR_AR' })
+      expect(run(hostPunchHole(vmm, FREE, PAGE))).toEqual({ kind: 'ok', value: 0 })
+      expect(run(hostRead(vmm, FREE, 1))).toEqual({ kind: 'ok', value: Uint8Array.of(0) })
+    },
+  )
 
   test('a punched page reads as zeroes in place, and keeps its state', () => {
     const { vmm, run } = bound(new TestVmm('next-in-place'))
@@ -157,7 +151,7 @@ describe('a guest asks for a page that is in use', () => {
     const machine = new TestVmm('next-in-place')
     const { vmm, run } = bound(machine)
     share(machine)
-    const { told, hooks: accepting } = hooks(true)
+    const { told, hooks: accepting } = recordingHooks(true)
     let attempts = 0
     const convert = vmm.memory.convert.bind(vmm.memory)
     vmm.memory.convert = (...request) => {
@@ -187,7 +181,7 @@ describe('a guest asks for a page that is in use', () => {
 
   test('the answer of a policy that refuses is DENIED, and KVM is not asked', () => {
     const machine = new TestVmm('next-in-place')
-    const { told, hooks: refusing } = hooks(false)
+    const { told, hooks: refusing } = recordingHooks(false)
     const request = { ...asked, share: true }
     expect(machine.run(answerConversion(machine.vmm, refusing, request, () => {}))).toBe(SbiError.DENIED)
     expect(told).toEqual(['refused'])

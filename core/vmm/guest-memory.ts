@@ -9,6 +9,7 @@ import { XArray } from '../base/xarray.ts'
 import { RAM_BASE } from '../devices/memory-map.ts'
 import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
+import { Advice } from '../host/madvise.ts'
 import { MapFlag } from '../host/mmap.ts'
 import type { Syscalls } from '../host/syscalls.ts'
 import { Prot } from '../host/vma.ts'
@@ -24,7 +25,7 @@ import type { Segment } from './elf.ts'
 import { must, VmmError } from './vmm-error.ts'
 
 /** The slot that holds all of RAM. */
-export const RAM_SLOT = 0
+const RAM_SLOT = 0
 
 /** The VM that the memory belongs to. */
 export interface MemoryOwner {
@@ -84,10 +85,20 @@ export abstract class GuestMemory {
     return access(this.hvaOf(gpa))
   }
 
-  /** fallocate(PUNCH_HOLE) on the file: 0 or -errno (EBADF without a file). */
-  punch(gpa: number, size: number): KernelTask<number> {
+  /** fallocate(PUNCH_HOLE) on the file: 0 or -errno (EBADF without a file). Cures memory errors in what is RAM of it. */
+  *punch(gpa: number, size: number): KernelTask<number> {
+    const { syscalls, ramBytes } = this.owner
     const mode = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE
-    return this.owner.syscalls.fallocate(this.gmemFd, mode, this.offsetOf(gpa), size)
+    const result = yield* syscalls.fallocate(this.gmemFd, mode, this.offsetOf(gpa), size)
+    // A hole may reach past the end of the file, where something else is mapped.
+    const end = Math.min(gpa + size, RAM_BASE + ramBytes)
+    if (result === 0 && gpa < end) yield* this.forgetErrors(gpa, end)
+    return result
+  }
+
+  /** A memory error leaves its mark in the VMM's page table too, which outlives the folio: it is dropped with it. */
+  protected *forgetErrors(start: number, end: number): KernelTask<void> {
+    yield* this.owner.syscalls.madvise(this.hvaOf(start), end - start, Advice.DONTNEED)
   }
 
   /** True when the VMM's record says that the page is private. */

@@ -8,7 +8,6 @@ import { Errno } from '../base/errno.ts'
 import { RAM_BASE } from '../devices/memory-map.ts'
 import { GmemFlag } from '../gmem/inode.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { Advice } from '../host/madvise.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, memoryAttributes2, readErrorOffset } from '../kvm/uapi.ts'
 import type { Segment } from './elf.ts'
 import { type Conversion, GuestMemory } from './guest-memory.ts'
@@ -34,13 +33,6 @@ export class InPlace extends GuestMemory {
     return LATE_ERRORS.has(result)
       ? { result, gpa: RAM_BASE + readErrorOffset(new DataView(request.buffer)) }
       : { result }
-  }
-
-  /** A memory error leaves its mark in the VMM's page table too, which outlives the folio: it is dropped with it. */
-  override *punch(gpa: number, size: number): KernelTask<number> {
-    const result = yield* super.punch(gpa, size)
-    if (result === 0) yield* this.owner.syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED)
-    return result
   }
 
   /** There is one backing, and its contents stay. */

@@ -21,6 +21,9 @@ export class MemoryFaults {
   #retriedGpa = -1
   /** Frames that were free then. */
   #freeThen = 0
+  /** Vmm.remedies, and the frames free, when KVM_RUN was called: what came after it failed must not be missed. */
+  #remediesBefore = 0
+  #freeBefore = 0
   /** What the person was told last: the same is not told again. */
   #told = ''
 
@@ -28,6 +31,12 @@ export class MemoryFaults {
     this.#vmm = vmm
     this.#vcpu = vcpu
     this.#hooks = hooks
+  }
+
+  /** KVM_RUN is about to be called. */
+  entering(): void {
+    this.#remediesBefore = this.#vmm.remedies
+    this.#freeBefore = this.#freeFrames
   }
 
   /** KVM_RUN went on: whatever was wrong is no more. */
@@ -98,8 +107,10 @@ export class MemoryFaults {
   }
 
   *#outOfMemory(gpa: number | null): KernelTask<null> {
-    this.#tell(`${gpa} ENOMEM`, () => this.#hooks.notices.outOfMemory(this.#vcpu.vcpu.id, gpa))
-    const free = this.#freeFrames
+    const what = `${gpa} ENOMEM`
+    // The first time nobody knows how many frames were free when it failed: any are worth another try.
+    const free = this.#told === what ? Math.min(this.#freeBefore, this.#freeFrames) : 0
+    this.#tell(what, () => this.#hooks.notices.outOfMemory(this.#vcpu.vcpu.id, gpa))
     yield* this.#wait('vmm/wait_frames', () => this.#freeFrames > free)
     return null
   }
@@ -112,7 +123,7 @@ export class MemoryFaults {
   }
 
   *#wait(at: string, cured: () => boolean): KernelTask<void> {
-    const { remedies } = this.#vmm
+    const remedies = this.#remediesBefore
     yield { at, until: () => this.#hooks.paused() || this.#vmm.remedies !== remedies || cured() }
   }
 

@@ -5,7 +5,6 @@ import { Errno } from '../base/errno.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { OpenFlag } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { PIPE_BUFFERS } from '../host/pipe.ts'
 import type { Syscalls } from '../host/syscalls.ts'
 
 interface PipeEnds {
@@ -15,8 +14,8 @@ interface PipeEnds {
 
 export class Pins {
   readonly #syscalls: Syscalls
-  /** By guest physical address of the page. */
-  readonly #pipes = new Map<number, PipeEnds>()
+  /** By guest physical address of the page; a pipe for each time it is held. */
+  readonly #pipes = new Map<number, PipeEnds[]>()
 
   constructor(syscalls: Syscalls) {
     this.#syscalls = syscalls
@@ -29,31 +28,33 @@ export class Pins {
 
   /**
    * Holds the page that the VMM sees at `address`; once more when it is held already. Returns 0 or -errno: EFAULT when
-   * an access would fault, EAGAIN when the pipe is full, EMFILE.
+   * an access would fault, EMFILE.
    */
   *pin(page: number, address: number): KernelTask<number> {
-    let pipe = this.#pipes.get(page)
-    if (!pipe) {
-      const ends = this.#syscalls.pipe2(OpenFlag.CLOEXEC | OpenFlag.NONBLOCK)
-      if (typeof ends === 'number') return ends
-      pipe = { read: ends[0], write: ends[1] }
-    }
+    const ends = this.#syscalls.pipe2(OpenFlag.CLOEXEC | OpenFlag.NONBLOCK)
+    if (typeof ends === 'number') return ends
+    const pipe = { read: ends[0], write: ends[1] }
     const spliced = yield* this.#syscalls.vmsplice(pipe.write, address, PAGE_SIZE, 0)
     if (spliced < 0) {
-      if (!this.#pipes.has(page)) yield* this.#close(pipe)
+      yield* this.#close(pipe)
       return spliced
     }
-    this.#pipes.set(page, pipe)
+    // Looked up only now: another pin of the page may have come meanwhile.
+    const held = this.#pipes.get(page)
+    if (held) held.push(pipe)
+    else this.#pipes.set(page, [pipe])
     return 0
   }
 
-  /** Lets go of a page. Returns 0, or -ENOENT. */
+  /** Lets go of a page, however often it is held. Returns 0, or -ENOENT. */
   *unpin(page: number): KernelTask<number> {
-    const pipe = this.#pipes.get(page)
-    if (!pipe) return -Errno.ENOENT
+    const held = this.#pipes.get(page)
+    if (!held) return -Errno.ENOENT
     this.#pipes.delete(page)
-    this.#syscalls.read(pipe.read, PIPE_BUFFERS * PAGE_SIZE)
-    yield* this.#close(pipe)
+    for (const pipe of held) {
+      this.#syscalls.read(pipe.read, PAGE_SIZE)
+      yield* this.#close(pipe)
+    }
     return 0
   }
 

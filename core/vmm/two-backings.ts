@@ -36,15 +36,13 @@ export class TwoBackings extends GuestMemory {
   }
 
   /** A shared page that had a memory error is none of the file's: to get another frame it is dropped from memory. */
-  override *punch(gpa: number, size: number): KernelTask<number> {
-    const result = yield* super.punch(gpa, size)
+  protected override *forgetErrors(start: number, end: number): KernelTask<void> {
     for (const page of this.failedPages) {
-      if (page < gpa || page >= gpa + size) continue
+      if (page < start || page >= end) continue
       this.failedPages.delete(page)
       if (!this.isPrivate(page))
         yield* this.owner.syscalls.madvise(this.hvaOf(page), PAGE_SIZE, Advice.DONTNEED)
     }
-    return result
   }
 
   /** A private page lies in the file, so the one way to it is to map the file, which the kernel refuses. */

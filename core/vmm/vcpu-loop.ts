@@ -41,6 +41,7 @@ export class VcpuLoop {
       // The next KVM_RUN completes a conversion before anything else can run.
       if (this.#conversion) this.#vmm.converting.delete(this.#conversion)
       this.#conversion = null
+      this.#faults.entering()
       const result = yield* this.#vmm.syscalls.ioctl(this.#vcpu.fd, Kvm.RUN, 0)
       if (result === -Errno.EINTR) continue
       if (result < 0) {

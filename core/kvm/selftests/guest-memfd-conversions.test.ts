@@ -70,7 +70,7 @@ describe.each(variants)('guest_memfd_conversions: $vcpus vCPUs, $store', ({ vcpu
       expect(hostLoad(page)).toEqual(SIGBUS)
       expect(hostStore(page, 0xff)).toEqual(SIGBUS)
     }
-    const world = { host: kvm.host, processes: [kvm.process], vms: [vm] }
+    const world = { host: kvm.host, vms: [vm] }
     return {
       machine,
       kvm,

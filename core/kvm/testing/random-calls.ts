@@ -64,9 +64,9 @@ class Subject {
 
   /** What is wrong now, as text. */
   violations(): string[] {
-    const { host, process, system } = this.#kvm
+    const { host, system } = this.#kvm
     const stale = this.#vms.flatMap(({ vm }, i) => this.#guests[i].stale(vm))
-    return [...checkInvariants({ host, processes: [process], vms: system.vms, poisoned: true }), ...stale]
+    return [...checkInvariants({ host, vms: system.vms, poisoned: true }), ...stale]
   }
 
   perform(call: Call): Answer {

@@ -1,7 +1,7 @@
 // Replays recorded call sequences (vectors/README.md) against the emulated kernel and compares every result.
 
 import { errnoName } from '../../base/errno.ts'
-import { asUnsigned, numberFromWord, writeU64 } from '../../base/u64.ts'
+import { asUnsigned, numberFromWord } from '../../base/u64.ts'
 import { hva, PAGE_SIZE } from '../../base/units.ts'
 import { HostMemory } from '../../host/host-memory.ts'
 import type { SpecialKind } from '../../host/special-files.ts'
@@ -353,23 +353,16 @@ const operations: Record<string, Operation> = {
 }
 
 /** The bytes of struct kvm_userspace_memory_region2 of a step. */
-const region = (run: CaseRun, step: Step): Uint8Array => {
-  const bytes = memoryRegion2({
+const region = (run: CaseRun, step: Step): Uint8Array =>
+  memoryRegion2({
     slot: integer(step.slot),
     flags: integer(step.flags),
-    guestPhysAddr: 0,
-    memorySize: 0,
-    userspaceAddr: 0,
+    guestPhysAddr: integer(step.gpa),
+    memorySize: integer(step.size),
+    userspaceAddr: run.address(step.uaddr),
     guestMemfd: step.fd === undefined ? -1 : run.fd(step.fd),
-    guestMemfdOffset: 0,
+    guestMemfdOffset: integer(step.offset),
   })
-  const view = new DataView(bytes.buffer)
-  writeU64(view, 8, integer(step.gpa))
-  writeU64(view, 16, integer(step.size))
-  writeU64(view, 24, run.address(step.uaddr))
-  writeU64(view, 32, integer(step.offset))
-  return bytes
-}
 
 /** Text of a difference, for people. */
 export const describeDifference = (recorded: Case, difference: Difference): string => {

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { profileByName } from '../../profiles.ts'
+import { Kvm } from '../../uapi.ts'
+import { KvmHost } from '../kvm-host.ts'
 import { type Case, describeDifference, parseCases, Replayer } from '../replay.ts'
 import { firstDifference, informative, shrink, withoutAnswers } from './compare.ts'
 import { generate, groups } from './generate.ts'
@@ -16,7 +18,8 @@ const read = (name: string): Case[] =>
 
 const open = read('gmem-open.json')
 const generated = read('generated.json')
-const replayer = new Replayer(profileByName('x86-6.18-default-vm'))
+const recorded618 = profileByName('x86-6.18-default-vm')
+const replayer = new Replayer(recorded618)
 
 const differences = (cases: readonly Case[]): string[] =>
   cases.flatMap((recorded) => {
@@ -71,7 +74,7 @@ describe(
 test.each([{ gmemStore: 'filemap' }, { gmemLargeFolios: true }] as const)(
   'K11 recorded answers with the module parameter %o',
   (parameters) => {
-    const other = new Replayer(profileByName('x86-6.18-default-vm'), parameters)
+    const other = new Replayer(recorded618, parameters)
     const different = [...open, ...generated].flatMap((recorded) => {
       const difference = firstDifference(recorded, other)
       return difference ? [describeDifference(recorded, difference)] : []
@@ -83,6 +86,62 @@ test.each([{ gmemStore: 'filemap' }, { gmemLargeFolios: true }] as const)(
 test('a seed gives the same cases every time', () => {
   expect(generate(7, 22)).toEqual(generate(7, 22))
   expect(generate(7, 22)).not.toEqual(generate(8, 22))
+})
+
+describe('K2 KVM_CHECK_EXTENSION of every number', () => {
+  const numbers = Array.from({ length: 301 }, (_, cap) => cap)
+  const plan = {
+    id: 'all',
+    group: 'all',
+    steps: [
+      { op: 'create_vm', type: 0, as: 'vm0' },
+      ...['kvm', 'vm0'].flatMap((on) => numbers.map((cap) => ({ op: 'check_extension', on, cap }))),
+    ],
+  }
+  const kvm = new KvmHost({ profile: recorded618 })
+  const fds = [kvm.kvm, kvm.createVm(0).fd]
+  const emulated = (cap: number) => fds.map((fd) => kvm.ioctl(fd, Kvm.CHECK_EXTENSION, cap))
+  /** Of what is about memory, what Linux 6.18 on x86 answers on either descriptor. */
+  const memory: Readonly<Record<number, number>> = {
+    3: 1, // USER_MEMORY
+    5: 0, // MMU_SHADOW_CACHE_CONTROL
+    10: 32764, // NR_MEMSLOTS
+    16: 1, // SYNC_MMU
+    21: 1, // DESTROY_MEMORY_REGION_WORKS
+    30: 1, // JOIN_MEMORY_REGIONS_WORKS
+    81: 1, // READONLY_MEM
+    98: 1, // ENABLE_CAP_VM
+    105: 1, // CHECK_EXTENSION_VM
+    118: 0, // MULTI_ADDRESS_SPACE
+    168: 3, // MANUAL_DIRTY_LOG_PROTECT2
+    201: 0x1000, // EXIT_HYPERCALL
+    207: 0, // VM_GPA_BITS
+    231: 1, // USER_MEMORY2
+    232: 1, // MEMORY_FAULT_INFO
+    233: 0, // MEMORY_ATTRIBUTES
+    234: 1, // GUEST_MEMFD
+    235: 1, // VM_TYPES
+    236: 0, // PRE_FAULT_MEMORY
+    244: 3, // GUEST_MEMFD_FLAGS
+    252: 0, // GUEST_MEMFD_MEMORY_ATTRIBUTES
+  }
+  test('what is about memory', () => {
+    for (const [cap, answer] of Object.entries(memory))
+      expect(emulated(Number(cap)), `capability ${cap}`).toEqual([answer, answer])
+  })
+
+  test('what is about memory is as the live kernel has it, and nothing is claimed that it has not', () => {
+    const live = recorder?.record([plan])[0].steps.map(({ ret }) => ret)
+    // Numbers of vCPUs depend on the machine, and on how many ids there are beyond them.
+    const counts = [9, 66, 128]
+    for (const cap of numbers) {
+      if (counts.includes(cap)) continue
+      const claimed = emulated(cap)
+      const real = live ? [live[1 + cap], live[1 + numbers.length + cap]] : claimed
+      if (cap in memory || claimed.some((answer) => answer !== 0))
+        expect(claimed, `capability ${cap}`).toEqual(real)
+    }
+  })
 })
 
 /** A recorder that knows the answers: those of the cases it was made with. */
