@@ -1,4 +1,4 @@
-// Large folios of one file, without a hypervisor (SPEC G20).
+// Large folios of one file, without a hypervisor (SPEC G13).
 
 import { describe, expect, test } from 'vitest'
 import type { Pfn } from '../base/units.ts'

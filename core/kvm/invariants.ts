@@ -251,7 +251,7 @@ const checkLeaves = (vm: Vm, report: Report): void => {
     }
     if (writable && slot.readonly) report('M1', `gfn ${gfn} of a read-only slot is writable`)
     if (writable && slot.dirtyBitmap && !slot.dirtyBitmap.has(gfn - slot.baseGfn))
-      report('K12', `gfn ${gfn} is writable and not in the dirty log`)
+      report('K14', `gfn ${gfn} is writable and not in the dirty log`)
   })
   if (leaves !== vm.stage2.mapped)
     report('M1', `VM ${vm.row} has ${leaves} leaves, counted ${vm.stage2.mapped}`)

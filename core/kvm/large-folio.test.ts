@@ -1,4 +1,4 @@
-// 2 MiB folios under KVM, with real guest code: one fault, one leaf, split on conversion, merged back (SPEC G20, K20).
+// 2 MiB folios under KVM, with real guest code: one fault, one leaf, split on conversion, merged back (SPEC G13, K15).
 
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
