@@ -5,7 +5,7 @@
 // VM's own attributes say which gfns are private (Linux 6.8 to 7.3), the inode has no such map and its flags decide.
 
 import type { RangeMap } from '../base/range-map.ts'
-import type { GmemFilter } from './client.ts'
+import { BOTH_KINDS, type GmemFilter } from './client.ts'
 import type { GmemInode } from './inode.ts'
 
 /** Who a page of the file is for: the guest alone, or the host as well. */
@@ -20,4 +20,4 @@ export const isSharedPage = ({ states, startsShared }: GmemInode, index: number)
 
 /** Which guest mappings pages of the file can have: of one kind for life, or of either where they are converted. */
 export const guestMappings = ({ states, startsShared }: GmemInode): GmemFilter =>
-  states ? { private: true, shared: true } : { private: !startsShared, shared: startsShared }
+  states ? BOTH_KINDS : { private: !startsShared, shared: startsShared }

@@ -12,6 +12,9 @@ export interface GmemFilter {
   readonly shared: boolean
 }
 
+/** Guest mappings of either kind. */
+export const BOTH_KINDS: GmemFilter = { private: true, shared: true }
+
 /** A hypervisor's VM as the owner of a view. `Binding` is what it stores for a range of file pages: a memslot. */
 export interface GmemClient<Binding> {
   /**

@@ -13,7 +13,7 @@ import type { Process } from '../host/process.ts'
 import type { UserArgument } from '../host/user-argument.ts'
 import type { Vma } from '../host/vma.ts'
 import { isSharedPage } from './attributes.ts'
-import type { GmemClient } from './client.ts'
+import { BOTH_KINDS, type GmemClient } from './client.ts'
 import { GmemFlag, type GmemInode } from './inode.ts'
 import { punchHole } from './punch.ts'
 
@@ -163,7 +163,7 @@ export class GmemFile<Binding> extends OpenFile {
     yield* inode.invalidateLock.writeLock()
     this.bindings.forRange(0, U64_PAGES, (binding) => this.client.detach(binding))
     if (!this.bindings.empty) {
-      yield* this.client.invalidateBegin(this, 0, inode.pages, { private: true, shared: true })
+      yield* this.client.invalidateBegin(this, 0, inode.pages, BOTH_KINDS)
       yield* this.client.invalidateEnd(this, 0, inode.pages)
     }
     inode.views.delete(this as GmemFile<unknown>)

@@ -4,7 +4,7 @@ import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits, isPageAligned, S64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import type { PageState } from '../gmem/attributes.ts'
-import type { GmemClient, GmemFilter } from '../gmem/client.ts'
+import { BOTH_KINDS, type GmemClient, type GmemFilter } from '../gmem/client.ts'
 import { GmemFile } from '../gmem/file.ts'
 import { GmemFlag, GmemInode } from '../gmem/inode.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
@@ -18,7 +18,6 @@ import type { HostProfile } from './profiles.ts'
 import { type CreateGuestMemfd, KVM_MEMORY_ATTRIBUTE_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
-const BOTH: GmemFilter = { private: true, shared: true }
 const UNMAP: Step = { at: 'kvm_gmem_invalidate_begin/unmap' }
 
 /** Create flags the VM accepts (null: what KVM_CHECK_EXTENSION on /dev/kvm reports). */
@@ -118,7 +117,7 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     // file starts in.
     const either = !view.inode.states
     for (const slot of slots)
-      zapped += vm.stage2.unmap(...gfns(slot, start, end), either && slot.gmemOnly ? BOTH : filter)
+      zapped += vm.stage2.unmap(...gfns(slot, start, end), either && slot.gmemOnly ? BOTH_KINDS : filter)
     vm.count(VmFloat.ZAPPED, zapped)
     if (zapped > 0) yield* vm.flushRemoteTlbs()
     vm.mmuLock.unlock()

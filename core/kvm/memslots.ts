@@ -6,6 +6,7 @@
 import { KernelError } from '../base/errno.ts'
 import { isPageAligned, U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
+import { BOTH_KINDS } from '../gmem/client.ts'
 import type { GmemFile } from '../gmem/file.ts'
 import { GmemFlag } from '../gmem/inode.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
@@ -23,7 +24,6 @@ import type { Vm } from './vm.ts'
 const SlotChange = { CREATE: 0, DELETE: 1, MOVE: 2, FLAGS_ONLY: 3 } as const
 type Change = (typeof SlotChange)[keyof typeof SlotChange]
 
-const BOTH = { private: true, shared: true }
 const INVALID_PUBLISHED: Step = { at: 'kvm_set_memslot/invalid_published' }
 const PUBLISHED: Step = { at: 'kvm_set_memslot/published' }
 
@@ -212,7 +212,7 @@ function* swapActive(vm: Vm): KernelTask<void> {
 /** kvm_arch_flush_shadow_memslot: no vCPU keeps a translation through the slot. */
 function* flushShadow(vm: Vm, slot: Memslot): KernelTask<void> {
   yield* vm.mmuLock.lock()
-  const zapped = vm.stage2.unmap(slot.baseGfn, slot.endGfn, BOTH)
+  const zapped = vm.stage2.unmap(slot.baseGfn, slot.endGfn, BOTH_KINDS)
   vm.count(VmFloat.ZAPPED, zapped)
   if (zapped > 0) yield* vm.flushRemoteTlbs()
   vm.mmuLock.unlock()

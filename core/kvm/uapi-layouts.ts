@@ -109,3 +109,10 @@ export const layouts = {
     },
   },
 } as const satisfies Record<string, StructLayout>
+
+/** The bytes of a structure of `size` bytes: zeroes, but for what `fill` writes. */
+export const structBytes = (size: number, fill: (view: DataView) => void): Uint8Array => {
+  const bytes = new Uint8Array(size)
+  fill(new DataView(bytes.buffer))
+  return bytes
+}

@@ -1,7 +1,7 @@
 // Requests of the ioctls about dirty pages, capabilities and faulting ahead: bytes to values and back.
 
 import { readU64, writeU64 } from '../base/u64.ts'
-import { layouts } from './uapi-layouts.ts'
+import { layouts, structBytes } from './uapi-layouts.ts'
 
 const log = layouts.kvm_dirty_log
 const clear = layouts.kvm_clear_dirty_log
@@ -23,12 +23,11 @@ export const readDirtyLog = (view: DataView): DirtyLogRequest => ({
   bitmap: readU64(view, log.fields.dirty_bitmap[0]),
 })
 
-export const dirtyLog = (slot: number, bitmap: number): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(log.size))
-  view.setUint32(log.fields.slot[0], slot, true)
-  writeU64(view, log.fields.dirty_bitmap[0], bitmap)
-  return new Uint8Array(view.buffer)
-}
+export const dirtyLog = (slot: number, bitmap: number): Uint8Array =>
+  structBytes(log.size, (view) => {
+    view.setUint32(log.fields.slot[0], slot, true)
+    writeU64(view, log.fields.dirty_bitmap[0], bitmap)
+  })
 
 /** struct kvm_clear_dirty_log: the bitmap's first bit is page `firstPage`. */
 export interface ClearDirtyLogRequest extends DirtyLogRequest {
@@ -51,14 +50,13 @@ export const readClearDirtyLog = (view: DataView): ClearDirtyLog => ({
   bitmap: readU64(view, clear.fields.dirty_bitmap[0]),
 })
 
-export const clearDirtyLogRequest = (request: ClearDirtyLogRequest): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(clear.size))
-  view.setUint32(clear.fields.slot[0], request.slot, true)
-  view.setUint32(clear.fields.num_pages[0], request.pages, true)
-  writeU64(view, clear.fields.first_page[0], request.firstPage)
-  writeU64(view, clear.fields.dirty_bitmap[0], request.bitmap)
-  return new Uint8Array(view.buffer)
-}
+export const clearDirtyLogRequest = (request: ClearDirtyLogRequest): Uint8Array =>
+  structBytes(clear.size, (view) => {
+    view.setUint32(clear.fields.slot[0], request.slot, true)
+    view.setUint32(clear.fields.num_pages[0], request.pages, true)
+    writeU64(view, clear.fields.first_page[0], request.firstPage)
+    writeU64(view, clear.fields.dirty_bitmap[0], request.bitmap)
+  })
 
 /** struct kvm_enable_cap, of whose arguments no capability here takes more than the first. */
 export interface EnableCapRequest {
@@ -75,13 +73,12 @@ export const readEnableCap = (view: DataView): EnableCapRequest => ({
   argument: readU64(view, enable.fields.args[0]),
 })
 
-export const enableCapRequest = (cap: number, argument: number, flags = 0): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(enable.size))
-  view.setUint32(enable.fields.cap[0], cap, true)
-  view.setUint32(enable.fields.flags[0], flags, true)
-  writeU64(view, enable.fields.args[0], argument)
-  return new Uint8Array(view.buffer)
-}
+export const enableCapRequest = (cap: number, argument: number, flags = 0): Uint8Array =>
+  structBytes(enable.size, (view) => {
+    view.setUint32(enable.fields.cap[0], cap, true)
+    view.setUint32(enable.fields.flags[0], flags, true)
+    writeU64(view, enable.fields.args[0], argument)
+  })
 
 /** struct kvm_pre_fault_memory; gpa and size, in bytes, are in-out: they advance by what was mapped. */
 export interface PreFaultRequest {
@@ -103,9 +100,8 @@ export const writePreFault = (view: DataView, left: Pick<PreFaultRequest, 'gpa' 
   writeU64(view, preFault.fields.size[0], left.size)
 }
 
-export const preFaultRequest = (gpa: number, size: number, flags = 0): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(preFault.size))
-  writePreFault(view, { gpa, size })
-  writeU64(view, preFault.fields.flags[0], flags)
-  return new Uint8Array(view.buffer)
-}
+export const preFaultRequest = (gpa: number, size: number, flags = 0): Uint8Array =>
+  structBytes(preFault.size, (view) => {
+    writePreFault(view, { gpa, size })
+    writeU64(view, preFault.fields.flags[0], flags)
+  })

@@ -1,7 +1,7 @@
 // KVM's uAPI: ioctl numbers, capabilities, flags and structure layouts (include/uapi/linux/kvm.h, v7.2).
 
 import { readU64, writeU64 } from '../base/u64.ts'
-import { layouts } from './uapi-layouts.ts'
+import { layouts, structBytes } from './uapi-layouts.ts'
 
 const KVMIO = 0xae
 const NONE = 0
@@ -155,17 +155,16 @@ export const readMemoryRegion = (view: DataView, second: boolean): MemoryRegion 
 })
 
 /** The bytes of a struct kvm_userspace_memory_region2. */
-export const memoryRegion2 = (region: MemoryRegion): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(MEMORY_REGION2_SIZE))
-  view.setUint32(regionAt.slot[0], region.slot, true)
-  view.setUint32(regionAt.flags[0], region.flags, true)
-  writeU64(view, regionAt.guest_phys_addr[0], region.guestPhysAddr)
-  writeU64(view, regionAt.memory_size[0], region.memorySize)
-  writeU64(view, regionAt.userspace_addr[0], region.userspaceAddr)
-  writeU64(view, regionAt.guest_memfd_offset[0], region.guestMemfdOffset)
-  view.setUint32(regionAt.guest_memfd[0], region.guestMemfd, true)
-  return new Uint8Array(view.buffer)
-}
+export const memoryRegion2 = (region: MemoryRegion): Uint8Array =>
+  structBytes(MEMORY_REGION2_SIZE, (view) => {
+    view.setUint32(regionAt.slot[0], region.slot, true)
+    view.setUint32(regionAt.flags[0], region.flags, true)
+    writeU64(view, regionAt.guest_phys_addr[0], region.guestPhysAddr)
+    writeU64(view, regionAt.memory_size[0], region.memorySize)
+    writeU64(view, regionAt.userspace_addr[0], region.userspaceAddr)
+    writeU64(view, regionAt.guest_memfd_offset[0], region.guestMemfdOffset)
+    view.setUint32(regionAt.guest_memfd[0], region.guestMemfd, true)
+  })
 
 /** struct kvm_create_guest_memfd; the reserved words are not looked at. */
 export interface CreateGuestMemfd {
@@ -182,12 +181,11 @@ export const readCreateGuestMemfd = (view: DataView): CreateGuestMemfd => ({
   flags: readU64(view, createAt.flags[0]),
 })
 
-export const createGuestMemfd = (size: number, flags: number): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(CREATE_GUEST_MEMFD_SIZE))
-  writeU64(view, createAt.size[0], size)
-  writeU64(view, createAt.flags[0], flags)
-  return new Uint8Array(view.buffer)
-}
+export const createGuestMemfd = (size: number, flags: number): Uint8Array =>
+  structBytes(CREATE_GUEST_MEMFD_SIZE, (view) => {
+    writeU64(view, createAt.size[0], size)
+    writeU64(view, createAt.flags[0], flags)
+  })
 
 /** struct kvm_memory_attributes. */
 export interface MemoryAttributes {
@@ -207,13 +205,12 @@ export const readMemoryAttributes = (view: DataView): MemoryAttributes => ({
   flags: readU64(view, attributesAt.flags[0]),
 })
 
-export const memoryAttributes = (address: number, size: number, attributes: number): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(MEMORY_ATTRIBUTES_SIZE))
-  writeU64(view, attributesAt.address[0], address)
-  writeU64(view, attributesAt.size[0], size)
-  writeU64(view, attributesAt.attributes[0], attributes)
-  return new Uint8Array(view.buffer)
-}
+export const memoryAttributes = (address: number, size: number, attributes: number): Uint8Array =>
+  structBytes(MEMORY_ATTRIBUTES_SIZE, (view) => {
+    writeU64(view, attributesAt.address[0], address)
+    writeU64(view, attributesAt.size[0], size)
+    writeU64(view, attributesAt.attributes[0], attributes)
+  })
 
 /** struct kvm_memory_attributes2 on a guest_memfd. */
 export interface MemoryAttributes2 {
@@ -248,13 +245,12 @@ export const writeErrorOffset = (view: DataView, offset: number): void =>
 
 export const readErrorOffset = (view: DataView): number => readU64(view, attributes2At.error_offset[0])
 
-export const memoryAttributes2 = (offset: number, size: number, attributes: number): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(MEMORY_ATTRIBUTES2_SIZE))
-  writeU64(view, attributes2At.offset[0], offset)
-  writeU64(view, attributes2At.size[0], size)
-  writeU64(view, attributes2At.attributes[0], attributes)
-  return new Uint8Array(view.buffer)
-}
+export const memoryAttributes2 = (offset: number, size: number, attributes: number): Uint8Array =>
+  structBytes(MEMORY_ATTRIBUTES2_SIZE, (view) => {
+    writeU64(view, attributes2At.offset[0], offset)
+    writeU64(view, attributes2At.size[0], size)
+    writeU64(view, attributes2At.attributes[0], attributes)
+  })
 
 /**
  * struct gmem_populate (project-own); `source` is a user address, flags are 0.
@@ -284,8 +280,7 @@ export const writeGmemPopulate = (view: DataView, populate: GmemPopulate): void 
   writeU64(view, populateAt.flags[0], populate.flags)
 }
 
-export const gmemPopulate = (gpa: number, size: number, source: number): Uint8Array => {
-  const view = new DataView(new ArrayBuffer(GMEM_POPULATE_SIZE))
-  writeGmemPopulate(view, { gpa, size, source, flags: 0 })
-  return new Uint8Array(view.buffer)
-}
+export const gmemPopulate = (gpa: number, size: number, source: number): Uint8Array =>
+  structBytes(GMEM_POPULATE_SIZE, (view) => {
+    writeGmemPopulate(view, { gpa, size, source, flags: 0 })
+  })
