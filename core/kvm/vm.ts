@@ -3,6 +3,7 @@
 // It lives until the last of VM fd, vCPU fds and guest_memfd files is gone.
 
 import { XArray } from '../base/xarray.ts'
+import { Stage2 } from '../hart/stage2.ts'
 import type { OpenFile } from '../host/file.ts'
 import type { Host } from '../host/host.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
@@ -13,7 +14,6 @@ import { DeclaredState } from './declared.ts'
 import { KvmGmemClient } from './gmem.ts'
 import { MmuInvalidate } from './invalidate.ts'
 import { type Memslot, MemslotSet } from './memslot.ts'
-import { Stage2 } from './mmu.ts'
 import { KvmMmuNotifier } from './mmu-notifier.ts'
 import type { KvmParameters } from './parameters.ts'
 import type { HostProfile, VmType } from './profiles.ts'
