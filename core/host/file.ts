@@ -160,7 +160,8 @@ export abstract class OpenFile {
   }
 
   /** Called with the new mapping before it is installed; refuses by KernelError. */
-  mmap(_vma: Vma): void {
+  // biome-ignore lint/correctness/useYield: the default refuses at once
+  *mmap(_vma: Vma): KernelTask<void> {
     throw new KernelError('ENODEV')
   }
 

@@ -53,7 +53,7 @@ export class VcpuFile extends OpenFile {
     return true
   }
 
-  override mmap(_vma: Vma): void {}
+  override *mmap(_vma: Vma): KernelTask<void> {}
 
   /** Page 0 is struct kvm_run; nothing lies beyond. */
   // biome-ignore lint/correctness/useYield: the page is always there

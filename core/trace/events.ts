@@ -23,13 +23,13 @@ export const traceEvents: readonly TraceEvent[] = [
   upstream('kvm_unmap_hva_range', 'start', 'end'),
   upstream('kvm_vcpu_wakeup', 'ns', 'waited', 'valid'),
   // file: row in the file table; slot: memslot id; indexes and gfns in pages
-  own('kvm_gmem_create', 'file', 'size', 'flags'),
+  own('gmem_create', 'file', 'size', 'flags'),
   own('kvm_gmem_bind', 'file', 'slot', 'index', 'pages', 'gfn'),
   own('kvm_gmem_unbind', 'file', 'slot', 'index', 'pages'),
-  own('kvm_gmem_allocate', 'file', 'index', 'pages'),
-  own('kvm_gmem_punch_hole', 'file', 'index', 'pages', 'freed', 'zapped'),
-  own('kvm_gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
-  own('kvm_gmem_release', 'file'),
+  own('gmem_allocate', 'file', 'index', 'pages'),
+  own('gmem_punch_hole', 'file', 'index', 'pages', 'freed', 'zapped'),
+  own('gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
+  own('gmem_release', 'file'),
   own('kvm_gmem_populate', 'file', 'index', 'pages'),
   // from: attribute bits of the first gfn before; zapped: stage-2 leaves; asker: Asker; ns: from the ask to done
   own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'zapped'),
@@ -41,12 +41,12 @@ export const traceEvents: readonly TraceEvent[] = [
   own('gmemscope_host_fault', 'hva', 'write', 'signal', 'code'),
   upstream('kvm_set_vm_mem_attributes', 'start', 'end', 'attributes'),
   // private: 1, shared: 0; zapped: stage-2 leaves
-  own('kvm_gmem_set_attributes', 'file', 'index', 'pages', 'private', 'zapped'),
-  own('kvm_gmem_split_folio', 'file', 'index', 'pfn'),
-  own('kvm_gmem_merge_folio', 'file', 'index', 'pfn'),
+  own('gmem_set_attributes', 'file', 'index', 'pages', 'private', 'zapped'),
+  own('gmem_split_folio', 'file', 'index', 'pfn'),
+  own('gmem_merge_folio', 'file', 'index', 'pfn'),
   // type: PageType of the frame
   own('gmemscope_memory_failure', 'pfn', 'type', 'index'),
-  own('kvm_gmem_error_folio', 'file', 'index', 'pfn', 'zapped'),
+  own('gmem_error_folio', 'file', 'index', 'pfn', 'zapped'),
   // pinned: 1 taken, 0 given back (pfn 0)
   own('gmemscope_pin', 'gpa', 'pfn', 'pinned'),
   // frames: free, and held by the process that makes the pressure
