@@ -154,6 +154,11 @@ export abstract class OpenFile {
     throw new KernelError('ENOTTY')
   }
 
+  /** Its mappings show frames that they do not own (VM_PFNMAP). */
+  get pfnMap(): boolean {
+    return false
+  }
+
   /** True when the file can be mapped at all. */
   get mappable(): boolean {
     return false
