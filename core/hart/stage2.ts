@@ -65,6 +65,7 @@ export class Stage2 {
   readonly #owner: number
   readonly #unlinked: Pfn[] = []
   readonly #leaves: Int32Array | null
+  readonly #keepTables: boolean
   /** First of the four frames of the root table. */
   readonly root: Pfn
   /** Table frames in use, the root's four included. */
@@ -74,10 +75,14 @@ export class Stage2 {
   /** 2 MiB leaves. */
   largeLeaves = 0
 
-  /** `owner`: the VM's row. `counted`: the folio table counts the leaves of a frame. Throws ENOMEM. */
-  constructor(host: Host, owner: number, counted = true) {
+  /**
+   * `owner`: the VM's row. `counted`: the folio table counts the leaves of a frame. `keepTables`: a table stays when its
+   * last leaf goes, so that mapping again what was unmapped cannot fail. Throws ENOMEM.
+   */
+  constructor(host: Host, owner: number, counted = true, keepTables = false) {
     this.#host = host
     this.#owner = owner
+    this.#keepTables = keepTables
     this.#leaves = counted ? host.memory.folios.guestMapcount : null
     this.root = host.buddy.alloc(ROOT_ORDER, PageType.pgtable, owner, 0)
     for (let i = 0; i < 1 << ROOT_ORDER; i++) host.memory.zeroFrame((this.root + i) as Pfn)
@@ -156,7 +161,7 @@ export class Stage2 {
       if (isTable(u32[middleAt / 4])) {
         const table = this.#pfnAt(middleAt)
         this.#unmapTable(table, gfn, to, filter)
-        if (this.#count(table, 0) === 0) {
+        if (this.#count(table, 0) === 0 && !this.#keepTables) {
           this.#unlink(middleAt, table)
           this.#count(frameOf(middleAt), -1)
         }

@@ -1,7 +1,7 @@
 // The trace events: one row each, with the kernel's tracepoint name and the meaning of its fields.
 //
 // Names that exist upstream come from include/trace/events/kvm.h and arch/riscv/kvm/trace.h; those that do
-// not are project-own and start with kvm_gmem_ or gmemscope_. Addresses and frame numbers are exact doubles.
+// not are project-own and start with kvm_gmem_, gunyah_ or gmemscope_. Addresses and frame numbers are exact doubles.
 
 interface TraceEvent {
   readonly name: string
@@ -51,6 +51,12 @@ export const traceEvents: readonly TraceEvent[] = [
   own('gmemscope_pin', 'gpa', 'pfn', 'pinned'),
   // frames: free, and held by the process that makes the pressure
   own('gmemscope_pressure', 'free', 'hog'),
+  // error: RmError; option: DonateOption; from, to: extent labels; access, flags: Access, MapFlag
+  own('gunyah_rm_call', 'vmid', 'message', 'error'),
+  own('gunyah_memextent_donate', 'option', 'pfn', 'pages', 'from', 'to'),
+  own('gunyah_addrspace_map', 'vmid', 'gfn', 'pfn', 'access', 'flags'),
+  own('gunyah_addrspace_unmap', 'vmid', 'gfn', 'pfn'),
+  own('gunyah_sanitise', 'pfn'),
 ] as const
 
 /** Who asked for a conversion. */
