@@ -4,7 +4,7 @@ import { PageType, PG } from '../../host/folio-table.ts'
 import { PRIVATE_MAP, SHARED_MAP, setUp } from '../testing/below.ts'
 import { HypError, hypErrno } from './error.ts'
 import { Access, MapFlag } from './mapping.ts'
-import { DONATE_NOSYNC, DonateOption, ModifyOperation } from './memextent.ts'
+import { DonateOption, ModifyOperation } from './memextent.ts'
 
 const { OK } = HypError
 const GPA = 0x1000_0000 as Gpa
@@ -213,46 +213,6 @@ test('a page that a test refuses stays mapped, even of a VM that does not run', 
   expect(space.stage2.mapped).toBe(2)
   expect(unmap(pfn, (GPA + PAGE_SIZE) as Gpa)).toBe(HypError.ADDR_INVALID)
   expect(unmap(pfn)).toBe(OK)
-})
-
-test('a frame reaches the host only after the vCPUs have acknowledged the flush', () => {
-  const base = setUp()
-  const { hypervisor, memory, host } = base
-  const guest = hypervisor.createVm(0x40)
-  let acknowledged = false
-  let asked = 0
-  guest.attach(0, function* () {
-    asked++
-    yield { at: 'test/flush', until: () => acknowledged }
-  })
-  hypervisor.createAddressSpace(guest)
-  const [guestPrivate, , hostPrivate] = guest.extents
-  const { space } = guest
-  if (!space) throw new Error('no address space')
-  const pfn = base.frames(1)
-  base.run(hypervisor.memextentDonate(TO_PROTECTED, hostPrivate, guestPrivate, pfn, 1))
-  base.run(hypervisor.addrspaceMap(space, guestPrivate, GPA, Access.RW, PRIVATE_MAP, pfn, 1))
-  base.run(hypervisor.addrspaceUnmap(space, guestPrivate, GPA, PRIVATE_MAP | MapFlag.NOSYNC, pfn, 1))
-  const noSync = FROM_PROTECTED | DONATE_NOSYNC
-  expect(base.run(hypervisor.memextentDonate(noSync, guestPrivate, hostPrivate, pfn, 1))).toBe(OK)
-  const seen = () => [asked, hypervisor.hostAccess(pfn, false), memory.frame(pfn)[0]]
-  expect(seen()).toEqual([0, false, 0x5a])
-  // On its way: nobody's to give, to map or to give back again.
-  expect(base.run(hypervisor.memextentDonate(noSync, guestPrivate, hostPrivate, pfn, 1))).toBe(
-    HypError.MEMDB_NOT_OWNER,
-  )
-  expect(base.run(hypervisor.addrspaceMap(space, guestPrivate, GPA, Access.R, PRIVATE_MAP, pfn, 1))).toBe(
-    HypError.MEMDB_NOT_OWNER,
-  )
-  const sync = host.scheduler.spawn(
-    'sync',
-    hypervisor.memextentModify(guestPrivate, ModifyOperation.SYNC_ALL),
-  )
-  host.scheduler.pump()
-  expect([sync.done, ...seen()]).toEqual([false, 1, false, 0x5a])
-  acknowledged = true
-  host.scheduler.pump()
-  expect([sync.value, ...seen()]).toEqual([OK, 1, true, 0])
 })
 
 test('ZERO_RANGE zeroes frames of the extent and of no other', () => {

@@ -4,8 +4,7 @@
 // (memextent.ts) and its address space maps (address-space.ts). Capabilities are not modelled: whoever has the object
 // may call; a capability is only how the Resource Manager names one in a message.
 
-import type { Gpa, Pfn } from '../../base/units.ts'
-import { PAGE_SIZE } from '../../base/units.ts'
+import { type Gpa, PAGE_SIZE, type Pfn } from '../../base/units.ts'
 import { Stage2 } from '../../hart/stage2.ts'
 import type { Host } from '../../host/host.ts'
 import type { KernelTask, Step } from '../../host/kernel-task.ts'
@@ -72,11 +71,6 @@ export class Hypervisor {
 
   vm(vmid: number): GuestVm | null {
     return this.#vms.get(vmid) ?? null
-  }
-
-  /** The VMs there are. */
-  get vms(): Iterable<GuestVm> {
-    return this.#vms.values()
   }
 
   /** The extent that a capability names, or null. */

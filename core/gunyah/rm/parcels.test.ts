@@ -113,6 +113,16 @@ test('a shared parcel has several borrowers; the host keeps reaching it', () => 
   expect(memory.frame(pfn)[0]).toBe(0x5a)
 })
 
+test('a share that one of its borrowers has already leaves the others without it', () => {
+  const { frames, offer, a, b, share, reclaim, lend } = withVms()
+  const pfn = frames(1)
+  const first = share(pfn, [{ vmid: b, rights: R }])
+  const acl = [HLOS_VMID, a, b].map((vmid) => ({ vmid, rights: R as number }))
+  expect(offer(MEM_SHARE, { acl, sgl: [at(pfn)] }).error).toBe(RmError.MEM_INVALID)
+  expect(reclaim(HLOS_VMID, first)).toBe(RmError.OK)
+  expect(lend(pfn)).toBeGreaterThan(first)
+})
+
 test('shared memory is zeroed when anybody asks: at creation, acceptance, release or reclaim', () => {
   const { memory, frames, a, share, accept, release, reclaim } = withVms()
   const ways = [
