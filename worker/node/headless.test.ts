@@ -174,6 +174,7 @@ describe('exit statuses', () => {
   const good = readFileSync(monitor)
   test.each([
     ['no arguments', [], '--kernel is missing'],
+    ['two kernels', ['--kernel', monitor, '--linux'], '--linux brings its own'],
     ['an unknown option', ['--kernel', monitor, '--frobnicate'], 'frobnicate'],
     ['a file that is not there', ['--kernel', '/nonexistent'], 'ENOENT'],
     ['RAM of no size', ['--kernel', monitor, '--mem', '3'], '--mem 3'],
