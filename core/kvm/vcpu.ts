@@ -11,6 +11,7 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import { vcpuBlock } from '../host/layout.ts'
 import { Mutex } from '../host/locks.ts'
 import { PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
+import { DoorbellBank } from './doorbell.ts'
 import { type GuestAccess, handleGuestFault } from './fault.ts'
 import { FAIL_ENTRY_ENGINE, KVM_INTERNAL_ERROR_EMULATION, KvmRun } from './kvm-run.ts'
 import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
@@ -18,7 +19,7 @@ import { MpState } from './mp-state.ts'
 import { OneRegisters } from './one-reg.ts'
 import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuWords } from './requests.ts'
 import { SBI_A0, SBI_A1, SbiError } from './sbi.ts'
-import { applyConversion, type ConversionRequest, sbiInKernel } from './sbi-kernel.ts'
+import { applyConversion, type ConversionRequest, checkConversion, sbiInKernel } from './sbi-kernel.ts'
 import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import { VcpuRegisters } from './vcpu-registers.ts'
 import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
@@ -26,7 +27,13 @@ import type { Vm } from './vm.ts'
 
 /** What the next KVM_RUN has to complete. */
 type Pending =
-  | { readonly kind: 'mmio'; readonly access: MmioAccess; readonly bytes: number }
+  | {
+      readonly kind: 'mmio'
+      readonly access: MmioAccess
+      readonly bytes: number
+      /** A load that is a doorbell's call. */
+      readonly request: ConversionRequest | null
+    }
   | { readonly kind: 'sbi'; readonly request: ConversionRequest | null }
   | { readonly kind: 'hypercall'; readonly request: ConversionRequest }
 
@@ -50,6 +57,7 @@ export class KvmVcpu {
   /** Held by every ioctl of the vCPU but those that reach it while it runs. */
   readonly mutex: Mutex
   readonly #block: number
+  readonly #doorbell = new DoorbellBank()
   #pending: Pending | null = null
   #signalled = false
 
@@ -80,6 +88,7 @@ export class KvmVcpu {
     // User mode may read cycle, time and instret until the guest says otherwise.
     registers.setWord(Vcpu.SCOUNTEREN, 7)
     registers.setNumber(Vcpu.STIMECMP, -1)
+    this.#doorbell.reset()
     words.store(Vcpu.PENDING, 0)
     words.request(KvmRequest.TLB_FLUSH)
   }
@@ -225,8 +234,7 @@ export class KvmVcpu {
       case 'resume':
         return false
       case 'mmio':
-        this.#mmioExit(address, access)
-        return true
+        return this.#mmioExit(address, access)
       case 'memory_fault': {
         this.#count('memory_fault_exits')
         const flags = outcome.private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0
@@ -238,16 +246,37 @@ export class KvmVcpu {
     }
   }
 
-  #mmioExit(address: number, access: GuestAccess): void {
+  /** False: KVM has answered the access itself. */
+  #mmioExit(address: number, access: GuestAccess): boolean {
     if (access === 'fetch') throw new KernelError('EOPNOTSUPP', 'instruction fetch from MMIO')
     const decoded = decodeMmio(this.registers.word(Vcpu.EXIT_INSN))
     if (address % decoded.length !== 0) throw new KernelError('EIO', 'misaligned MMIO access')
-    this.#count('mmio_exit_user')
     const { registers } = this
     const low = decoded.write ? registers.xLow(decoded.register) : 0
     const high = decoded.write ? registers.xHigh(decoded.register) : 0
+    const bytes = registers.word(Vcpu.EXIT_INSN_LEN)
+    const request = this.#doorbellRequest(address, decoded, low, high)
+    const error = request ? checkConversion(this.vm, request) : SbiError.SUCCESS
+    if (error !== SbiError.SUCCESS) {
+      this.#count('mmio_exit_kernel')
+      registers.setX(decoded.register, error)
+      registers.advancePc(bytes)
+      return false
+    }
+    this.#count('mmio_exit_user')
     this.run.setMmio(address, decoded.length, decoded.write, low, high)
-    this.#pending = { kind: 'mmio', access: decoded, bytes: registers.word(Vcpu.EXIT_INSN_LEN) }
+    this.#pending = { kind: 'mmio', access: decoded, bytes, request }
+    return true
+  }
+
+  /** What a load from the VM's doorbell asks for; remembers what stores to it say. */
+  #doorbellRequest(address: number, access: MmioAccess, low: number, high: number): ConversionRequest | null {
+    const { doorbell } = this.vm
+    if (doorbell === null) return null
+    const offset = address - doorbell
+    if (!access.write) return this.#doorbell.request(offset, access.length)
+    this.#doorbell.store(offset, access.length, low, high)
+    return null
   }
 
   #completePending(): void {
@@ -258,6 +287,8 @@ export class KvmVcpu {
       if (!pending.access.write) {
         const { low, high } = this.run.mmio
         this.registers.setXPair(pending.access.register, ...extendLoad(pending.access, low, high))
+        const success = low === SbiError.SUCCESS && high === 0
+        if (pending.request && success) applyConversion(this.vm, pending.request)
       }
       this.registers.advancePc(pending.bytes)
       return

@@ -19,6 +19,7 @@ const struct command shell_commands[] = {
     {"touch", "GPA PAGES", "write one word to each page", command_touch},
     {"share", "GPA PAGES", "ask for pages to be shared with the host", command_share},
     {"unshare", "GPA PAGES", "ask for pages to be private again", command_unshare},
+    {"doorbell", "share|unshare GPA N", "the same two by the doorbell's registers", command_doorbell},
     {"keep", "GPA", "convert a page and back, and see if its bytes are kept", command_keep},
     {"fault", "GPA", "read one byte and tell what happened", command_fault},
     {"bench", "", "speed of the processor, memory and hypervisor", command_bench},

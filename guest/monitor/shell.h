@@ -35,6 +35,7 @@ void command_poke(u32 count, char **words);
 void command_touch(u32 count, char **words);
 void command_share(u32 count, char **words);
 void command_unshare(u32 count, char **words);
+void command_doorbell(u32 count, char **words);
 void command_keep(u32 count, char **words);
 void command_fault(u32 count, char **words);
 void command_bench(u32 count, char **words);
