@@ -54,6 +54,8 @@ describe('Linux', () => {
     writeFiles(join(root, '.cache/linux/debian'))
     mkdirSync(join(root, 'guest/linux'), { recursive: true })
     for (const name of ['init', 'profile']) writeFileSync(join(root, 'guest/linux', name), name)
+    mkdirSync(join(root, 'public/guests'), { recursive: true })
+    writeFileSync(join(root, 'public/guests/gmem.elf'), 'gmem')
     const guest = await cachedLinux(root)
     expect(Buffer.from(guest?.kernel ?? []).toString()).toBe('bytes of Image')
     // gzip's magic number.

@@ -10,6 +10,7 @@ const parts: InitramfsParts = {
   modules: new Map(moduleNames.map((name) => [name, bytes(`module ${name}`)])),
   init: bytes('#!/bin/busybox sh\n'),
   profile: bytes('cd\n'),
+  gmem: bytes('the gmem program'),
 }
 
 describe('the initial RAM disk', () => {

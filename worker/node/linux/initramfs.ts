@@ -1,4 +1,4 @@
-// The Linux guest's initial RAM disk: static busybox, /init and its tables, the drivers.
+// The Linux guest's initial RAM disk: static busybox, /init and its tables, the drivers, the `gmem` tool.
 
 import { gzipSync } from 'node:zlib'
 import { type CpioEntry, writeCpio } from '../../../core/vmm/cpio.ts'
@@ -11,9 +11,11 @@ export interface InitramfsParts {
   readonly busybox: Uint8Array
   /** Modules by name, as the kernel's package has them: `.ko.xz`. */
   readonly modules: ReadonlyMap<string, Uint8Array>
-  /** Files of guest/linux/, by name. */
+  /** Files of guest/linux/. */
   readonly init: Uint8Array
   readonly profile: Uint8Array
+  /** The program built from guest/gmem/. */
+  readonly gmem: Uint8Array
 }
 
 const DIRECTORIES = [
@@ -54,6 +56,7 @@ export const buildInitramfs = (parts: InitramfsParts): Uint8Array => {
     { path: 'dev/null', kind: 'device', major: 1, minor: 3, mode: 0o666 },
     file('init', parts.init, 0o755),
     file('bin/busybox', parts.busybox, 0o755),
+    file('bin/gmem', parts.gmem, 0o755),
     { path: 'bin/sh', kind: 'symlink', target: 'busybox' },
     file('etc/profile', parts.profile),
     file('etc/passwd', text('root::0:0:root:/root:/bin/sh\n')),

@@ -28,6 +28,7 @@ const guestOf = async (root: string, set: LinuxSet): Promise<LinuxGuest> => {
     modules: set.modules,
     init: await source('init'),
     profile: await source('profile'),
+    gmem: await readFile(join(root, 'public', 'guests', 'gmem.elf')),
   })
   return { manifest: set.manifest, kernel: set.kernel, initrd }
 }
