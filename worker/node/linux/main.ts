@@ -2,7 +2,7 @@
 // usage: npm run -s linux -- [--refresh] [--json] [--out FOLDER]
 // --refresh fetches the newest packages although the cache has some; --json prints progress and end as JSON lines;
 // --out writes Image, initramfs.cpio.gz and manifest.json to FOLDER, e.g. for QEMU. Exit status 1: not to be had here.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { provideLinux } from './provide.ts'
@@ -16,6 +16,13 @@ const { values } = parseArgs({
 const say = (line: Record<string, unknown>, text: string): void =>
   console.log(values.json ? JSON.stringify(line) : text)
 
+/** At once: somebody may be reading the file that was there. */
+const write = (folder: string, name: string, content: Uint8Array | string): void => {
+  const draft = join(folder, `${name}.${process.pid}`)
+  writeFileSync(draft, content)
+  renameSync(draft, join(folder, name))
+}
+
 let said = ''
 const progress = (step: string, fraction: number): void => {
   const percent = Math.floor(fraction * 100)
@@ -24,13 +31,16 @@ const progress = (step: string, fraction: number): void => {
   say({ state: 'fetching', step, fraction }, `${String(percent).padStart(3)} %  ${step}`)
 }
 
+// Ended by a signal, apt is to be ended, too: that is done when the process exits.
+process.once('SIGTERM', () => process.exit(143))
+
 try {
   const { manifest, kernel, initrd } = await provideLinux(root, progress, values.refresh)
   if (values.out) {
     mkdirSync(values.out, { recursive: true })
-    writeFileSync(join(values.out, 'Image'), kernel)
-    writeFileSync(join(values.out, 'initramfs.cpio.gz'), initrd)
-    writeFileSync(join(values.out, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+    write(values.out, 'Image', kernel)
+    write(values.out, 'initramfs.cpio.gz', initrd)
+    write(values.out, 'manifest.json', `${JSON.stringify(manifest, null, 2)}\n`)
   }
   say(
     { state: 'ready', release: manifest.release, kernelBytes: kernel.length, initrdBytes: initrd.length },
