@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
+import { SbiError } from '../hart/sbi.ts'
 import { DoorbellCall } from './doorbell.ts'
-import { SbiError } from './sbi.ts'
 import { InlineMachine, type InlineMachineOptions, RAM } from './testing/inline-vcpus.ts'
 import { finish, report, runReporting } from './testing/programs.ts'
 import { Cap, ExitReason, Kvm } from './uapi.ts'
@@ -138,7 +138,7 @@ describe('K19 the call', () => {
       `li s0, ${BASE}\nld a1, ${DoorbellCall.SHARE}(s0)\n${report('a1')}${finish}`,
       0x400,
     )
-    machine.vcpu(1).start(other, 0, 0)
+    machine.vcpu(1).hart.start(other, 0, 0)
     expect(runReporting(machine, 1).reports).toEqual([SbiError.INVALID_PARAM])
   })
 })

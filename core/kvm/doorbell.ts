@@ -22,11 +22,6 @@ export class DoorbellBank {
   #gpa = 0
   #size = 0
 
-  reset(): void {
-    this.#gpa = 0
-    this.#size = 0
-  }
-
   /** A store of `length` bytes at `offset` of the page. */
   store(offset: number, length: number, low: number, high: number): void {
     if (length !== WIDTH) return

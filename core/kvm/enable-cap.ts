@@ -3,7 +3,7 @@
 import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
-import { STAGE2_GFNS } from './mmu.ts'
+import { STAGE2_GFNS } from '../hart/stage2.ts'
 import type { HostProfile } from './profiles.ts'
 import {
   Cap,
