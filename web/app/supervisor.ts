@@ -114,7 +114,7 @@ export class Supervisor {
       await hypervisor.api.run()
     } catch (error) {
       if (boot !== this.#boot || error instanceof HypervisorGone) return
-      this.#failed(error, guest, settings)
+      this.#failed(error, settings)
     }
   }
 
@@ -227,10 +227,10 @@ export class Supervisor {
     this.#store.setState({ session: { phase: 'starting', step } })
   }
 
-  #failed(error: unknown, guest: Guest | null, settings: Settings): void {
+  #failed(error: unknown, settings: Settings): void {
     const message = error instanceof Error ? error.message : String(error)
     const ramMiB = settings.ramMiB / 2
-    const refused = /memory/i.test(message) && ramMiB >= 32 && !guest
+    const refused = error instanceof Error && error.name === 'HostMemoryRefused' && ramMiB >= 32
     this.#store.setState({
       session: { phase: 'failed', message, smaller: refused ? { ...settings, ramMiB } : null },
     })
