@@ -6,7 +6,8 @@
 #include "../lib/string.h"
 #include "linux.h"
 
-#define NODES "/sys/firmware/devicetree/base/soc"
+#define TREE "/sys/firmware/devicetree/base"
+#define NODES TREE "/soc"
 #define PREFIX "doorbell@"
 
 /** struct linux_dirent64. */
@@ -18,19 +19,26 @@ struct entry {
   char name[];
 };
 
-/** Reads the address of a node's registers: two cells, most significant byte first. */
+/** The first cells of a property, most significant byte first; 0 when it has less than `size` bytes. */
+static u64 property(const char *path, i64 size) {
+  u8 bytes[8];
+  u64 value = 0;
+  i64 fd = linux_open(path, O_RDONLY);
+  if (fd < 0 || linux_read_at(fd, bytes, (u64)size, 0) != size) return 0;
+  linux_close(fd);
+  for (i64 i = 0; i < size; i++) value = value << 8 | bytes[i];
+  return value;
+}
+
+u64 bell_timebase(void) { return property(TREE "/cpus/timebase-frequency", 4); }
+
 static u64 address_of(const char *name) {
   char path[128] = NODES "/";
-  u8 reg[8];
-  u64 length = strlen(path), name_length = strlen(name), address = 0;
+  u64 length = strlen(path), name_length = strlen(name);
   if (length + name_length + sizeof "/reg" > sizeof path) return 0;
   memcpy(path + length, name, name_length);
   memcpy(path + length + name_length, "/reg", sizeof "/reg");
-  i64 fd = linux_open(path, O_RDONLY);
-  if (fd < 0 || linux_read_at(fd, reg, sizeof reg, 0) != sizeof reg) return 0;
-  linux_close(fd);
-  for (u32 i = 0; i < sizeof reg; i++) address = address << 8 | reg[i];
-  return address;
+  return property(path, 8);
 }
 
 u64 bell_address(void) {

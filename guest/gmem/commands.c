@@ -1,6 +1,7 @@
 // What a person asks for: pages, their state, their bytes, and how long conversions take.
 #include "commands.h"
 
+#include "../lib/csr.h"
 #include "../lib/doorbell.h"
 #include "../lib/number.h"
 #include "../lib/print.h"
@@ -197,19 +198,20 @@ int command_watch(u32 count, char **words) {
   return OK;
 }
 
-/** Times of many rounds, in nanoseconds. */
+/** Times of many rounds, in ticks of `time`. */
 struct times {
   u64 least, most, sum;
 };
 
 static void add(struct times *times, u64 time) {
-  if (!times->sum || time < times->least) times->least = time;
+  if (time < times->least) times->least = time;
   if (time > times->most) times->most = time;
   times->sum += time;
 }
 
-static void print_times(const char *what, const struct times *times, u64 rounds) {
-  print("  %-24s %8lu %8lu %8lu\n", what, times->least, times->sum / rounds, times->most);
+static void print_times(const char *what, const struct times *times, u64 rounds, u64 timebase) {
+  u64 ns = 1000000000UL / timebase;
+  print("  %-24s %8lu %8lu %8lu\n", what, times->least * ns, times->sum * ns / rounds, times->most * ns);
 }
 
 int command_measure(u32 count, char **words) {
@@ -226,20 +228,26 @@ int command_measure(u32 count, char **words) {
   }
   volatile u8 *bell = bell_open();
   if (!bell) return FAILED;
+  u64 timebase = bell_timebase();
+  if (timebase == 0 || timebase > 1000000000UL) {
+    put("the device tree does not say how fast time counts\n");
+    return FAILED;
+  }
   linux_lock_file(pool.fd);
-  struct times exit = {0}, share = {0}, touch = {0}, unshare = {0};
+  const struct times none = {.least = ~0UL};
+  struct times exit = none, share = none, touch = none, unshare = none;
   u64 gpa = pool_gpa(&pool, index);
   volatile u64 *page = (volatile u64 *)(pool.pages + index * PAGE_SIZE);
   for (u64 i = 0; i < rounds; i++) {
-    u64 t0 = linux_now();
+    u64 t0 = rdtime();
     doorbell_present(bell);
-    u64 t1 = linux_now();
+    u64 t1 = rdtime();
     i64 error = doorbell_ask(bell, gpa, PAGE_SIZE, true);
-    u64 t2 = linux_now();
+    u64 t2 = rdtime();
     if (!error) *page = i;
-    u64 t3 = linux_now();
+    u64 t3 = rdtime();
     if (!error) error = doorbell_ask(bell, gpa, PAGE_SIZE, false);
-    u64 t4 = linux_now();
+    u64 t4 = rdtime();
     if (error) {
       print("round %lu: %s (%ld)\n", i, sbi_error_name(error), error);
       return FAILED;
@@ -249,10 +257,10 @@ int command_measure(u32 count, char **words) {
     add(&touch, t3 - t2);
     add(&unshare, t4 - t3);
   }
-  print("page 0x%lx, %lu rounds, ns:      least     mean     most\n", gpa, rounds);
-  print_times("MMIO exit to the VMM", &exit, rounds);
-  print_times("share one page", &share, rounds);
-  print_times("first touch after it", &touch, rounds);
-  print_times("unshare it", &unshare, rounds);
+  print("page 0x%lx, %lu rounds\n  %-24s %8s %8s %8s\n", gpa, rounds, "nanoseconds", "least", "mean", "most");
+  print_times("MMIO exit to the VMM", &exit, rounds, timebase);
+  print_times("share one page", &share, rounds, timebase);
+  print_times("first touch after it", &touch, rounds, timebase);
+  print_times("unshare it", &unshare, rounds, timebase);
   return OK;
 }
