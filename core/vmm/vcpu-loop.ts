@@ -10,9 +10,9 @@ import { KvmSystemEvent } from '../kvm/kvm-run.ts'
 import { ExitReason, HypercallError, KVM_MAP_GPA_RANGE_ENCRYPTED, Kvm } from '../kvm/uapi.ts'
 import { answerConversion } from './conversions.ts'
 import { hostRead } from './host-actions.ts'
+import type { KvmVmm, KvmVmmVcpu } from './kvm-vmm.ts'
 import { MemoryFaults } from './memory-faults.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
-import type { Vmm, VmmVcpu } from './vmm.ts'
 
 /** What a hypercall answers for an SBI error. */
 const hypercallErrors = new Map<number, number>([
@@ -29,8 +29,8 @@ function* notSupported(): KernelTask<number> {
 }
 
 export class VcpuLoop {
-  readonly #vmm: Vmm
-  readonly #vcpu: VmmVcpu
+  readonly #vmm: KvmVmm
+  readonly #vcpu: KvmVmmVcpu
   readonly #hooks: VcpuLoopHooks
   readonly #faults: MemoryFaults
   #conversion: { readonly start: number; readonly end: number } | null = null
@@ -39,7 +39,7 @@ export class VcpuLoop {
     this.#vmm.options.private ? this.#convert(gpa, size, share) : notSupported(),
   )
 
-  constructor(vmm: Vmm, vcpu: VmmVcpu, hooks: VcpuLoopHooks) {
+  constructor(vmm: KvmVmm, vcpu: KvmVmmVcpu, hooks: VcpuLoopHooks) {
     this.#vmm = vmm
     this.#vcpu = vcpu
     this.#hooks = hooks

@@ -21,6 +21,8 @@ describe('axis', () => {
       'hole',
       'mmio',
       'hole',
+      'mmio',
+      'hole',
       'slot',
       'hole',
     ])
