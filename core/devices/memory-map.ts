@@ -5,4 +5,7 @@ export const UART_BASE = 0x10000000
 export const UART_SIZE = 0x100
 /** The UART's interrupt source at the PLIC. */
 export const UART_IRQ = 10
+/** Project-own: conversions for a guest's user space (doorbell/registers.ts). */
+export const DOORBELL_BASE = 0x10200000
+export const DOORBELL_SIZE = 0x1000
 export const RAM_BASE = 0x80000000

@@ -1,6 +1,6 @@
 // The guest's device registers on the GPA axis, for whoever draws it.
 
-import { PLIC_BASE, UART_BASE, UART_SIZE } from '../devices/memory-map.ts'
+import { DOORBELL_BASE, DOORBELL_SIZE, PLIC_BASE, UART_BASE, UART_SIZE } from '../devices/memory-map.ts'
 import { PLIC_SIZE } from '../devices/plic/registers.ts'
 
 export interface DeviceRegion {
@@ -15,4 +15,5 @@ export interface DeviceRegion {
 export const deviceRegions: readonly DeviceRegion[] = [
   { name: 'PLIC', base: PLIC_BASE, size: PLIC_SIZE },
   { name: 'UART ns16550a', base: UART_BASE, size: UART_SIZE },
+  { name: 'Doorbell', base: DOORBELL_BASE, size: DOORBELL_SIZE },
 ]

@@ -3,7 +3,16 @@
 // Sources: Devicetree Specification 0.4 chapter 3; Linux Documentation/devicetree/bindings/riscv/cpus.yaml,
 // interrupt-controller/{riscv,cpu-intc,sifive,plic-1.0.0}.yaml, serial/8250.yaml, and chosen.yaml of dt-schema.
 
-import { PLIC_BASE, RAM_BASE, UART_BASE, UART_IRQ, UART_SIZE } from '../devices/memory-map.ts'
+import { DOORBELL_COMPATIBLE } from '../devices/doorbell/registers.ts'
+import {
+  DOORBELL_BASE,
+  DOORBELL_SIZE,
+  PLIC_BASE,
+  RAM_BASE,
+  UART_BASE,
+  UART_IRQ,
+  UART_SIZE,
+} from '../devices/memory-map.ts'
 import { PLIC_SIZE, PLIC_SOURCES } from '../devices/plic/registers.ts'
 import { type FdtNode, fdtNode, u64Cells, writeFdt } from './fdt.ts'
 
@@ -114,6 +123,10 @@ function soc({ harts }: MachineDescription): FdtNode {
       interrupts: UART_IRQ,
       'interrupt-parent': PLIC_PHANDLE,
       'reg-shift': 0,
+    }),
+    fdtNode(`doorbell@${DOORBELL_BASE.toString(16)}`, {
+      compatible: DOORBELL_COMPATIBLE,
+      reg: [...u64Cells(DOORBELL_BASE), ...u64Cells(DOORBELL_SIZE)],
     }),
   ])
 }
