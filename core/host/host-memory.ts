@@ -50,6 +50,7 @@ export class HostMemory {
   readonly folios: FolioTable
   readonly tables: MachineTables
   readonly u8: Uint8Array
+  readonly u16: Uint16Array
   readonly i32: Int32Array
   readonly u32: Uint32Array
   readonly f64: Float64Array
@@ -62,6 +63,7 @@ export class HostMemory {
     this.folios = new FolioTable(this.buffer, this.layout)
     this.tables = new MachineTables(this.buffer, this.layout)
     this.u8 = new Uint8Array(this.buffer)
+    this.u16 = new Uint16Array(this.buffer)
     this.i32 = new Int32Array(this.buffer)
     this.u32 = new Uint32Array(this.buffer)
     this.f64 = new Float64Array(this.buffer)

@@ -96,6 +96,15 @@ export abstract class GuestMemory {
     return result
   }
 
+  /**
+   * Gives the host back the pages of [gpa, gpa + size), whose contents the guest does not need: holes in the file where
+   * there is one. The next touch finds zeroes. Returns 0 or -errno.
+   */
+  *reclaim(gpa: number, size: number): KernelTask<number> {
+    if (this.gmemFd >= 0) return yield* this.punch(gpa, size)
+    return yield* this.owner.syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED)
+  }
+
   /** A memory error leaves its mark in the VMM's page table too, which outlives the folio: it is dropped with it. */
   protected *forgetErrors(start: number, end: number): KernelTask<void> {
     yield* this.owner.syscalls.madvise(this.hvaOf(start), end - start, Advice.DONTNEED)

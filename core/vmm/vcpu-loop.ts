@@ -60,8 +60,7 @@ export class VcpuLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case ExitReason.MMIO:
-        // Nothing is there: as on a bus nobody answers, loads read ones and stores are lost.
-        if (!run.mmio.write) run.setMmioData(-1, -1)
+        yield* this.#mmio()
         return null
       case ExitReason.RISCV_SBI:
         yield* this.#sbi()
@@ -80,6 +79,13 @@ export class VcpuLoop {
       default:
         return this.#failed(`KVM_RUN returned exit reason ${run.exitReason}, which this VMM does not serve`)
     }
+  }
+
+  *#mmio(): KernelTask<void> {
+    const { run } = this.#vcpu.vcpu
+    const { gpa, length, write, low, high } = run.mmio
+    if (write) yield* this.#hooks.mmio.store(gpa, length, low, high)
+    else run.setMmioData(...this.#hooks.mmio.load(gpa, length))
   }
 
   *#sbi(): KernelTask<void> {
