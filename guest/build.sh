@@ -16,7 +16,7 @@ flags="-march=rv64ima_zicsr_zifencei -mabi=lp64 -mcmodel=medany -msmall-data-lim
   -nostdlib -static -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
   -s -T lib/guest.ld"
 
-for guest in monitor litmus; do
+for guest in monitor litmus virtio; do
   # shellcheck disable=SC2086 # the flags are words
   "$cc" $flags -o "$out/$guest.elf" $guest/*.S $guest/*.c lib/*.c
 done
@@ -25,5 +25,5 @@ done
   "$cc" -dumpfullversion
   find . -type f ! -name '*.md' | LC_ALL=C sort | xargs sha256sum
   cd "$out"
-  sha256sum litmus.elf monitor.elf
+  sha256sum litmus.elf monitor.elf virtio.elf
 } >"$out/manifest.txt"

@@ -1,7 +1,7 @@
 // The balloon: what is inflated or reported goes back to the host in as few pieces as it can.
 import { beforeEach, expect, it } from 'vitest'
 import { GuestMemoryFault } from '../virtio/device-memory.ts'
-import { VirtioCap, VirtioIsr, VirtioStatus } from '../virtio/registers.ts'
+import { CommonReg, VirtioCap, VirtioIsr, VirtioStatus } from '../virtio/registers.ts'
 import { TestDriver } from '../virtio/testing/driver.ts'
 import { RAM, RAM_BYTES } from '../virtio/testing/guest-ram.ts'
 import { VirtioBalloon } from './device.ts'
@@ -40,21 +40,24 @@ it('gives back inflated pages, neighbours in one piece, in any order', () => {
   expect(reclaimed).toHaveLength(2)
 })
 
-it('gives back reported pages without writing into them', () => {
-  driver.ram.bytes.fill(0x77, 0x5000, 0x8000)
-  driver.queues[BalloonQueue.REPORTING].add([
-    { gpa: RAM + 0x5000, length: 0x1000, write: true },
-    { gpa: RAM + 0x6000, length: 0x2000, write: true },
-  ])
-  driver.kick(BalloonQueue.REPORTING)
-  expect(reclaimed).toEqual([
-    [RAM + 0x5000, 0x1000],
-    [RAM + 0x6000, 0x2000],
-  ])
-  expect(driver.device.stats.reported).toBe(3)
-  expect(driver.queues[BalloonQueue.REPORTING].takeUsed()).toEqual([{ head: 0, written: 0 }])
-  expect(driver.ram.bytes.subarray(0x5000, 0x8000).every((byte) => byte === 0x77)).toBe(true)
-})
+it.each([BalloonQueue.REPORTING, BalloonQueue.REPORTING_BY_SPECIFICATION])(
+  'gives back reported pages without writing into them, by queue %i',
+  (queue) => {
+    driver.ram.bytes.fill(0x77, 0x5000, 0x8000)
+    driver.queues[queue].add([
+      { gpa: RAM + 0x5000, length: 0x1000, write: true },
+      { gpa: RAM + 0x6000, length: 0x2000, write: true },
+    ])
+    driver.kick(queue)
+    expect(reclaimed).toEqual([
+      [RAM + 0x5000, 0x1000],
+      [RAM + 0x6000, 0x2000],
+    ])
+    expect(driver.device.stats.reported).toBe(3)
+    expect(driver.queues[queue].takeUsed()).toEqual([{ head: 0, written: 0 }])
+    expect(driver.ram.bytes.subarray(0x5000, 0x8000).every((byte) => byte === 0x77)).toBe(true)
+  },
+)
 
 it('asks for pages by its configuration, and hears how many it has', () => {
   driver.device.setTarget(driver.function.transport, 500)
@@ -65,6 +68,15 @@ it('asks for pages by its configuration, and hears how many it has', () => {
   expect([driver.device.target, driver.device.actual]).toEqual([500, 300])
   driver.status = 0
   expect([driver.device.target, driver.device.actual]).toEqual([500, 0])
+})
+
+it('has no queue of a number that is not its own', () => {
+  driver.setCommon(CommonReg.QUEUE_SELECT, 2, 3)
+  driver.setCommon(CommonReg.QUEUE_ENABLE, 2, 1)
+  const read = [CommonReg.QUEUE_SIZE, CommonReg.QUEUE_ENABLE, CommonReg.QUEUE_NOTIFY_OFF]
+  expect(read.map((register) => driver.common(register, 2))).toEqual([0, 0, 0])
+  driver.kick(3)
+  expect(driver.stops).toEqual([])
 })
 
 it('stops over pages that are no RAM, half pages, and endless lists', () => {

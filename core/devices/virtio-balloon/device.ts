@@ -38,7 +38,7 @@ export class VirtioBalloon implements VirtioDevice {
   readonly type = BALLOON_DEVICE_TYPE
   readonly classCode = BALLOON_CLASS_CODE
   readonly features = [BalloonFeature.DEFLATE_ON_OOM, BalloonFeature.REPORTING]
-  readonly queueSizes = [BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE]
+  readonly queueSizes = [BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE, BALLOON_QUEUE_SIZE, 0, BALLOON_QUEUE_SIZE]
   readonly config = new Uint8Array(BalloonConfig.BYTES)
   readonly writableConfig = [BalloonConfig.ACTUAL, BalloonConfig.BYTES] as const
   readonly stats: BalloonStats = { inflated: 0, deflated: 0, reported: 0 }

@@ -10,10 +10,10 @@ export const BalloonFeature = { DEFLATE_ON_OOM: 2, REPORTING: 5 } as const
 export const BalloonConfig = { NUM_PAGES: 0, ACTUAL: 4, BYTES: 8 } as const
 
 /**
- * Queues in the order that drivers number them: one after the other, without those of features that are not there
- * (as Linux's driver and QEMU do; the specification's text leaves gaps).
+ * Queues. The specification gives the one for reporting number 4, after two of features that are not offered here;
+ * Linux's driver counts only those that there are. Both are served.
  */
-export const BalloonQueue = { INFLATE: 0, DEFLATE: 1, REPORTING: 2 } as const
+export const BalloonQueue = { INFLATE: 0, DEFLATE: 1, REPORTING: 2, REPORTING_BY_SPECIFICATION: 4 } as const
 
 export const BALLOON_QUEUE_SIZE = 128
 

@@ -53,7 +53,8 @@ export class CommonConfig {
   }
 
   get #queue(): SplitQueue | undefined {
-    return this.#transport.queues[this.#queueSelect]
+    const queue = this.#transport.queues[this.#queueSelect]
+    return queue?.maxSize ? queue : undefined
   }
 
   *#setStatus(value: number): KernelTask<void> {

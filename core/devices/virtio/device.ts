@@ -23,7 +23,7 @@ export interface VirtioDevice {
   readonly classCode: number
   /** Feature bits it offers, VIRTIO_F_VERSION_1 aside. */
   readonly features: readonly number[]
-  /** The largest size of each queue: a power of two. */
+  /** The largest size of each queue: a power of two, or 0 for a number that no queue has. */
   readonly queueSizes: readonly number[]
   /** Its configuration as the driver reads it. */
   readonly config: Uint8Array
