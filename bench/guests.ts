@@ -3,7 +3,7 @@
 // Short enough that the vCPU's trace ring holds the whole run, and run again from power-on for more samples:
 // reading a ring while a guest writes to it would disturb what is measured.
 
-import { SbiCovg, SbiExtension } from '../core/kvm/sbi.ts'
+import { SbiCovg, SbiExtension } from '../core/hart/sbi.ts'
 import { assemble } from '../core/riscv/asm.ts'
 
 const ENTRY = 0x80200000

@@ -10,7 +10,7 @@ export const CORE_LAYERS = [
   ['vmm'],
   ['devices'],
   ['kvm', 'gunyah'],
-  ['gmem'],
+  ['gmem', 'hart'],
   ['host'],
   ['engine'],
   ['riscv'],

@@ -27,6 +27,7 @@ export const Errno = {
   EPIPE: 32,
   ENXIO: 6,
   ENOSYS: 38,
+  EBADMSG: 74,
   EOVERFLOW: 75,
   EOPNOTSUPP: 95,
   EHWPOISON: 133,

@@ -77,7 +77,7 @@ export const Vcpu = {
   STATS: 0x0900,
 
   /** struct kvm_run, 4 KiB (include/uapi/linux/kvm.h). */
-  KVM_RUN: 0x1000,
+  RUN_PAGE: 0x1000,
 
   /** Software TLBs: 512 entries of 16 bytes each {i64 tag = page VA, i32 addend, i32 pad}. */
   TLB: 0x8000,

@@ -5,8 +5,8 @@
 // VM's own attributes say which gfns are private (Linux 6.8 to 7.3), the inode has no such map and its flags decide.
 
 import type { RangeMap } from '../base/range-map.ts'
-import { BOTH_KINDS, type GmemFilter } from './client.ts'
 import type { GmemInode } from './inode.ts'
+import { BOTH_KINDS, type GmemFilter } from './operations.ts'
 
 /** Who a page of the file is for: the guest alone, or the host as well. */
 export type PageState = 'private' | 'shared'

@@ -12,21 +12,25 @@ import { Process } from '../host/process.ts'
 import { Syscalls } from '../host/syscalls.ts'
 import { Prot } from '../host/vma.ts'
 import type { PageState } from './attributes.ts'
-import type { GmemClient } from './client.ts'
 import { convertPages } from './convert.ts'
 import { GmemFile } from './file.ts'
 import { GmemFlag, GmemInode } from './inode.ts'
+import type { GmemOperations, Invalidation } from './operations.ts'
 
 const PAGE = 4096
 
 /** A hypervisor that writes down what it is asked. */
-class Recorder implements GmemClient<object> {
-  readonly log: string[] = []
-  detach(): void {}
+class Recorder implements GmemOperations<object> {
+  readonly log: string[] = [];
   // biome-ignore lint/correctness/useYield: nothing here waits
-  *invalidateBegin(_view: GmemFile<object>, start: number, end: number, filter: object): KernelTask<number> {
+  *invalidateBegin(
+    _view: GmemFile<object>,
+    start: number,
+    end: number,
+    filter: object,
+  ): KernelTask<Invalidation> {
     this.log.push(`begin ${start} ${end} ${JSON.stringify(filter)}`)
-    return 3
+    return { zapped: 3 }
   }
   // biome-ignore lint/correctness/useYield: nothing here waits
   *invalidateEnd(_view: GmemFile<object>, start: number, end: number): KernelTask<void> {
@@ -35,12 +39,8 @@ class Recorder implements GmemClient<object> {
   converted(_view: GmemFile<object>, start: number, end: number, to: PageState, zapped: number): void {
     this.log.push(`${to} ${start} ${end} ${zapped}`)
   }
-  // biome-ignore lint/correctness/useYield: knows no number
-  *ioctl(): KernelTask<number> {
-    return -1
-  }
-  *release(teardown: () => KernelTask<void>): KernelTask<void> {
-    yield* teardown()
+  *release(view: GmemFile<object>): KernelTask<void> {
+    yield* view.teardown()
   }
 }
 
@@ -194,7 +194,7 @@ test('C9 a host fault that waits for a conversion to private is SIGBUS', () => {
   m.store(0, 1)
   const { scheduler } = m.host
   const convert = scheduler.spawn('convert', m.task(0, 4, 'private'))
-  scheduler.stepTo(convert, 'kvm_gmem_set_attributes/store')
+  scheduler.stepTo(convert, 'gmem_set_attributes/store')
   const address = m.syscalls.process.vmas.all[0].start
   const load = scheduler.spawn('load', m.syscalls.load(hva(address), 1))
   expect(scheduler.pump()).toBe('idle')

@@ -9,8 +9,8 @@ import type { Pfn } from '../base/units.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { unmapMappingRange } from '../host/process.ts'
 import type { PageState, PageStates } from './attributes.ts'
-import type { GmemFilter } from './client.ts'
 import type { GmemInode } from './inode.ts'
+import type { GmemFilter } from './operations.ts'
 
 /** Why nothing was converted. EAGAIN: the page at `index` is in use. EINTR: a signal came; ask again. */
 export interface Refusal {
@@ -23,10 +23,10 @@ const BATCH = 1024
 /** References to a folio that only the page cache knows. */
 const PAGE_CACHE_ONLY = 1
 
-const UNMAP: Step = { at: 'kvm_gmem_set_attributes/unmap_mapping_pages' }
+const UNMAP: Step = { at: 'gmem_set_attributes/unmap_mapping_pages' }
 const CHECK: Step = { at: 'kvm_gmem_is_safe_for_conversion/cond_resched', resched: true }
-const BEGIN: Step = { at: 'kvm_gmem_set_attributes/invalidate_start' }
-const STORE: Step = { at: 'kvm_gmem_set_attributes/store' }
+const BEGIN: Step = { at: 'gmem_set_attributes/invalidate_start' }
+const STORE: Step = { at: 'gmem_set_attributes/store' }
 
 const PRIVATE_LEAVES: GmemFilter = { private: true, shared: false }
 const SHARED_LEAVES: GmemFilter = { private: false, shared: true }
@@ -92,12 +92,13 @@ function* store(
   const filter = to === 'private' ? SHARED_LEAVES : PRIVATE_LEAVES
   if (scheduler.stepping) yield BEGIN
   let zapped = 0
-  for (const view of inode.views) zapped += yield* view.client.invalidateBegin(view, start, end, filter)
+  for (const view of inode.views)
+    zapped += (yield* view.operations.invalidateBegin(view, start, end, filter)).zapped
   if (scheduler.stepping) yield STORE
   states.store(start, end, to)
   if (to === 'private') inode.large?.merge(start, end)
   else inode.large?.split(start, end)
-  inode.host.trace('kvm_gmem_set_attributes', inode.row, start, end - start, to === 'private' ? 1 : 0, zapped)
-  for (const view of inode.views) view.client.converted(view, start, end, to, zapped)
-  for (const view of inode.views) yield* view.client.invalidateEnd(view, start, end)
+  inode.host.trace('gmem_set_attributes', inode.row, start, end - start, to === 'private' ? 1 : 0, zapped)
+  for (const view of inode.views) view.operations.converted?.(view, start, end, to, zapped)
+  for (const view of inode.views) yield* view.operations.invalidateEnd(view, start, end)
 }

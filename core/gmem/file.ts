@@ -13,23 +13,25 @@ import type { Process } from '../host/process.ts'
 import type { UserArgument } from '../host/user-argument.ts'
 import type { Vma } from '../host/vma.ts'
 import { isSharedPage } from './attributes.ts'
-import { BOTH_KINDS, type GmemClient } from './client.ts'
 import { GmemFlag, type GmemInode } from './inode.ts'
+import { BOTH_KINDS, type GmemOperations } from './operations.ts'
 import { punchHole } from './punch.ts'
 
-const GET_FOLIO: Step = { at: 'kvm_gmem_get_pfn/get_folio' }
+/** A front end that need not do anything. */
+const NOTHING: Iterable<Step> = []
+const GET_FOLIO: Step = { at: 'gmem_get_pfn/get_folio' }
 
 export class GmemFile<Binding> extends OpenFile {
   declare readonly inode: GmemInode
-  readonly client: GmemClient<Binding>
+  readonly operations: GmemOperations<Binding>
   /** File page index -> memslot. */
   readonly bindings = new XArray<Binding & {}>()
   /** False once the last reference is gone: faults must not find folios through it. */
   live = true
 
-  constructor(inode: GmemInode, client: GmemClient<Binding>) {
+  constructor(inode: GmemInode, operations: GmemOperations<Binding>) {
     super(inode, OpenFlag.RDWR | OpenFlag.LARGEFILE)
-    this.client = client
+    this.operations = operations
     inode.views.add(this as GmemFile<unknown>)
   }
 
@@ -45,9 +47,18 @@ export class GmemFile<Binding> extends OpenFile {
     return this.inode.policy
   }
 
-  override mmap(vma: Vma): void {
-    if (!(this.inode.flags & GmemFlag.MMAP)) throw new KernelError('ENODEV')
+  override *mmap(vma: Vma): KernelTask<void> {
+    const { flags, invalidateLock } = this.inode
+    if (!(flags & GmemFlag.MMAP)) throw new KernelError('ENODEV')
     if (!vma.shared) throw new KernelError('EINVAL')
+    if (!this.operations.prepareAccessible) return
+    yield* invalidateLock.readLock()
+    try {
+      const end = vma.fileIndex + (vma.end - vma.start) / PAGE_SIZE
+      yield* this.operations.prepareAccessible(this, vma.fileIndex, end)
+    } finally {
+      invalidateLock.readUnlock()
+    }
   }
 
   override resident(index: number): boolean {
@@ -60,16 +71,24 @@ export class GmemFile<Binding> extends OpenFile {
     const inode = this.inode
     if (index >= inode.pages) return VM_FAULT_SIGBUS
     yield* inode.invalidateLock.readLock()
-    if (inode.store.contended) yield* inode.store.lookup(index)
-    // Under the lock: a conversion to private that waits for it unmaps what is mapped now.
-    const pfn = isSharedPage(inode, index) ? inode.folioOrCreate(index) : -1
-    if (pfn >= 0) inode.makeUptodate(pfn as Pfn)
-    inode.invalidateLock.readUnlock()
-    return pfn >= 0 ? pfn : VM_FAULT_SIGBUS
+    try {
+      if (inode.store.contended) yield* inode.store.lookup(index)
+      yield* this.operations.prepareAccessible?.(this, index, index + 1) ?? NOTHING
+      // Under the lock: a conversion to private that waits for it unmaps what is mapped now.
+      const pfn = isSharedPage(inode, index) ? inode.folioOrCreate(index) : -1
+      if (pfn < 0) return VM_FAULT_SIGBUS
+      inode.makeUptodate(pfn as Pfn)
+      return pfn
+    } catch (error) {
+      if (error instanceof KernelError) return VM_FAULT_SIGBUS
+      throw error
+    } finally {
+      inode.invalidateLock.readUnlock()
+    }
   }
 
   override ioctl(process: Process, number: number, argument: UserArgument): KernelTask<number> {
-    return this.client.ioctl(this, process, number, argument)
+    return this.operations.ioctl?.(this, process, number, argument) ?? super.ioctl(process, number, argument)
   }
 
   override *fallocate(mode: number, offset: number, length: number): KernelTask<void> {
@@ -96,7 +115,7 @@ export class GmemFile<Binding> extends OpenFile {
    * kvm_gmem_get_pfn: the frame that backs a bound page, zeroed, with a reference the caller drops.
    * EFAULT: the file is gone; EIO: the page is not bound to `binding`; EHWPOISON; ENOMEM.
    */
-  *getPfn(index: number, binding: Binding): KernelTask<Pfn> {
+  *getPfn(index: number, binding: Binding & {}): KernelTask<Pfn> {
     if (!this.live) throw new KernelError('EFAULT')
     if (this.bindings.get(index) !== binding || index >= this.inode.pages) throw new KernelError('EIO')
     const inode = this.inode
@@ -110,7 +129,13 @@ export class GmemFile<Binding> extends OpenFile {
     if (folios.has(pfn as Pfn, PG.hwpoison)) throw new KernelError('EHWPOISON')
     const zeroed = inode.makeUptodate(pfn as Pfn)
     inode.host.buddy.get(pfn as Pfn)
-    inode.host.trace('kvm_gmem_get_pfn', inode.row, index, pfn, zeroed ? 1 : 0)
+    inode.host.trace('gmem_get_pfn', inode.row, index, pfn, zeroed ? 1 : 0)
+    try {
+      yield* this.operations.prepareInaccessible?.(this, index, pfn as Pfn, binding) ?? NOTHING
+    } catch (error) {
+      inode.host.buddy.put(pfn as Pfn)
+      throw error
+    }
     return pfn as Pfn
   }
 
@@ -118,7 +143,7 @@ export class GmemFile<Binding> extends OpenFile {
    * kvm_gmem_get_pfn where pages are converted in place: the lookup holds the invalidate lock, and no reference
    * leaves it, so that a conversion counts only those of others. The invalidate sequence keeps the frame valid.
    */
-  *lookupPfn(index: number, binding: Binding): KernelTask<Pfn> {
+  *lookupPfn(index: number, binding: Binding & {}): KernelTask<Pfn> {
     const { invalidateLock, host } = this.inode
     yield* invalidateLock.readLock()
     try {
@@ -154,20 +179,21 @@ export class GmemFile<Binding> extends OpenFile {
 
   /** kvm_gmem_release: guest mappings go, bindings forget the file, the storage dies with its last view. */
   protected override *release(): KernelTask<void> {
-    yield* this.client.release(() => this.#teardown())
+    yield* this.operations.release(this)
   }
 
-  *#teardown(): KernelTask<void> {
+  /** The release itself, for the front end to run under its locks; `detach` hears of each binding that is left. */
+  *teardown(detach: (binding: Binding & {}) => void = () => {}): KernelTask<void> {
     const inode = this.inode
     this.live = false
     yield* inode.invalidateLock.writeLock()
-    this.bindings.forRange(0, U64_PAGES, (binding) => this.client.detach(binding))
+    this.bindings.forRange(0, U64_PAGES, detach)
     if (!this.bindings.empty) {
-      yield* this.client.invalidateBegin(this, 0, inode.pages, BOTH_KINDS)
-      yield* this.client.invalidateEnd(this, 0, inode.pages)
+      yield* this.operations.invalidateBegin(this, 0, inode.pages, BOTH_KINDS)
+      yield* this.operations.invalidateEnd(this, 0, inode.pages)
     }
     inode.views.delete(this as GmemFile<unknown>)
-    inode.host.trace('kvm_gmem_release', inode.row)
+    inode.host.trace('gmem_release', inode.row)
     inode.invalidateLock.writeUnlock()
     if (inode.views.size === 0) yield* inode.evict()
   }

@@ -11,29 +11,23 @@ import { FOLIO_BATCH_SIZE } from '../host/lru.ts'
 import { Process } from '../host/process.ts'
 import type { TaskHandle } from '../host/scheduler.ts'
 import { Syscalls } from '../host/syscalls.ts'
-import type { GmemClient } from './client.ts'
 import { GmemFile } from './file.ts'
 import { FilemapStore } from './filemap-store.ts'
 import type { StoreKind } from './folio-store.ts'
 import { GmemFlag, GmemInode } from './inode.ts'
+import type { GmemOperations } from './operations.ts'
 
 const PAGE = 4096
 
 /** A hypervisor that maps nothing. */
-const client: GmemClient<object> = {
+const operations: GmemOperations<object> = {
   // biome-ignore lint/correctness/useYield: nothing to unmap
   *invalidateBegin() {
-    return 0
+    return { zapped: 0 }
   },
   *invalidateEnd() {},
-  converted() {},
-  // biome-ignore lint/correctness/useYield: knows none
-  *ioctl() {
-    return -25
-  },
-  detach() {},
-  *release(teardown) {
-    yield* teardown()
+  *release(view) {
+    yield* view.teardown()
   },
 }
 
@@ -51,7 +45,7 @@ const setUp = (store: StoreKind, pages = 64) => {
     inPlace: false,
   })
   const process = new Process(host)
-  const file = new GmemFile<object>(inode, client)
+  const file = new GmemFile<object>(inode, operations)
   const fd = process.fds.install(file, false)
   const syscalls = new Syscalls(process)
   const run = <T>(task: KernelTask<T>): T => host.scheduler.runSync(task)

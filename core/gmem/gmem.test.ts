@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { Errno, KernelError } from '../base/errno.ts'
+import { Errno } from '../base/errno.ts'
 import { hva } from '../base/units.ts'
 import { anonInodeFs } from '../host/file.ts'
 import { PG } from '../host/folio-table.ts'
@@ -9,9 +9,9 @@ import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Process } from '../host/process.ts'
 import { Syscalls } from '../host/syscalls.ts'
-import type { GmemClient } from './client.ts'
 import { GmemFile } from './file.ts'
 import { GmemFlag, GmemInode } from './inode.ts'
+import type { GmemOperations } from './operations.ts'
 
 const PAGE = 4096
 
@@ -20,12 +20,12 @@ interface Binding {
 }
 
 /** A hypervisor that only writes down what it is asked. */
-class Recorder implements GmemClient<Binding> {
+class Recorder implements GmemOperations<Binding> {
   readonly log: string[] = [];
   *invalidateBegin(_view: GmemFile<Binding>, start: number, end: number) {
     yield { at: 'test/begin' }
     this.log.push(`begin ${start} ${end}`)
-    return 0
+    return { zapped: 0 }
   }
   *invalidateEnd(_view: GmemFile<Binding>, start: number, end: number) {
     yield { at: 'test/end' }
@@ -34,15 +34,10 @@ class Recorder implements GmemClient<Binding> {
   converted(_view: GmemFile<Binding>, start: number, end: number, to: string) {
     this.log.push(`${to} ${start} ${end}`)
   }
-  // biome-ignore lint/correctness/useYield: refuses at once
-  *ioctl(): KernelTask<number> {
-    throw new KernelError('ENOTTY')
-  }
-  detach(binding: Binding) {
-    binding.detached = true
-  }
-  *release(teardown: Parameters<GmemClient<Binding>['release']>[0]) {
-    yield* teardown()
+  *release(view: GmemFile<Binding>): KernelTask<void> {
+    yield* view.teardown((binding) => {
+      binding.detached = true
+    })
     this.log.push('released')
   }
 }
@@ -128,7 +123,7 @@ test('G14 allocation that a signal interrupts is EINTR, keeps what it got, and g
   const { host, inode, fd, syscalls, run } = setUp(4096, 0)
   const { scheduler } = host
   const task = scheduler.spawn('fallocate', syscalls.fallocate(fd, 1, 0, 4096 * PAGE))
-  scheduler.stepTo(task, 'kvm_gmem_allocate/cond_resched')
+  scheduler.stepTo(task, 'gmem_allocate/cond_resched')
   task.signalPending = true
   while (!task.done) scheduler.step(task)
   expect(task.value).toBe(-Errno.EINTR)

@@ -62,7 +62,7 @@ export interface GmemNuma {
 
 /** Pages handled between two chances for others to run. */
 const BATCH = 1024
-const RESCHED: Step = { at: 'kvm_gmem_allocate/cond_resched', resched: true }
+const RESCHED: Step = { at: 'gmem_allocate/cond_resched', resched: true }
 const TRUNCATE: Step = { at: 'truncate_inode_pages_range/cond_resched', resched: true }
 
 export class GmemInode implements Inode, PageCache {
@@ -107,7 +107,7 @@ export class GmemInode implements Inode, PageCache {
     this.invalidateLock = new RwLock(host, 'mapping->invalidate_lock')
     this.row = host.memory.tables.allocFile(FileKind.gmem, this.number, flags, vmRow, size)
     host.pageCaches.add(this)
-    host.trace('kvm_gmem_create', this.row, size, flags)
+    host.trace('gmem_create', this.row, size, flags)
   }
 
   get pages(): number {
@@ -214,12 +214,12 @@ export class GmemInode implements Inode, PageCache {
       if (at < end) yield RESCHED
     }
     this.host.memory.tables.addFileFolios(this.row, made)
-    this.host.trace('kvm_gmem_allocate', this.row, start, at - start)
+    this.host.trace('gmem_allocate', this.row, start, at - start)
     return at
   }
 
-  /** truncate_inode_pages_range: host mappings of [start, end) go, then the folios. Returns folios removed. */
-  *truncateRange(start: number, end: number): KernelTask<number> {
+  /** truncate_inode_pages_range: host mappings of [start, end) go, then the folios but `kept`. Returns folios removed. */
+  *truncateRange(start: number, end: number, kept?: ReadonlySet<number>): KernelTask<number> {
     yield* unmapMappingRange(this.mappings, start, end)
     const { buddy } = this.host
     const drop = (pfn: Pfn): void => {
@@ -235,13 +235,24 @@ export class GmemInode implements Inode, PageCache {
       const to = Math.min(end, at + BATCH)
       if (this.store.contended) yield* this.store.settle(at, to)
       this.large?.release(at, to)
-      this.store.remove(at, to, drop)
+      if (kept) this.#removeAllBut(at, to, kept, drop)
+      else this.store.remove(at, to, drop)
       at = to
       if (at >= end) break
       yield TRUNCATE
     }
     this.host.memory.tables.addFileFolios(this.row, -freed)
     return freed
+  }
+
+  #removeAllBut(start: number, end: number, kept: ReadonlySet<number>, drop: (pfn: Pfn) => void): void {
+    let at = start
+    for (const index of [...kept].sort((a, b) => a - b)) {
+      if (index < at || index >= end) continue
+      this.store.remove(at, index, drop)
+      at = index + 1
+    }
+    this.store.remove(at, end, drop)
   }
 
   /** Last view gone, and with it every mapping: everything is freed. */

@@ -106,14 +106,14 @@ export class LargeFolios {
     const { store, host, row } = this.#inode
     host.memory.folios.clear(first, PG.head)
     store.split(at, first)
-    host.trace('kvm_gmem_split_folio', row, at, first)
+    host.trace('gmem_split_folio', row, at, first)
   }
 
   #merge(at: number, first: Pfn): void {
     const { store, host, row } = this.#inode
     host.memory.folios.set(first, PG.head)
     store.merge(at, first)
-    host.trace('kvm_gmem_merge_folio', row, at, first)
+    host.trace('gmem_merge_folio', row, at, first)
   }
 
   /**

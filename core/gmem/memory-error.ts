@@ -8,7 +8,7 @@ import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { guestMappings } from './attributes.ts'
 import type { GmemInode } from './inode.ts'
 
-const BEGIN: Step = { at: 'kvm_gmem_error_folio/invalidate_begin' }
+const BEGIN: Step = { at: 'gmem_error_folio/invalidate_begin' }
 
 export function* errorFolio(inode: GmemInode, index: number, pfn: Pfn): KernelTask<void> {
   yield* inode.invalidateLock.readLock()
@@ -20,9 +20,9 @@ export function* errorFolio(inode: GmemInode, index: number, pfn: Pfn): KernelTa
     const filter = guestMappings(inode)
     let zapped = 0
     for (const view of inode.views)
-      zapped += yield* view.client.invalidateBegin(view, index, index + 1, filter)
-    for (const view of inode.views) yield* view.client.invalidateEnd(view, index, index + 1)
-    inode.host.trace('kvm_gmem_error_folio', inode.row, index, pfn, zapped)
+      zapped += (yield* view.operations.invalidateBegin(view, index, index + 1, filter)).zapped
+    for (const view of inode.views) yield* view.operations.invalidateEnd(view, index, index + 1)
+    inode.host.trace('gmem_error_folio', inode.row, index, pfn, zapped)
   }
   inode.invalidateLock.readUnlock()
 }

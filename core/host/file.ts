@@ -154,13 +154,19 @@ export abstract class OpenFile {
     throw new KernelError('ENOTTY')
   }
 
+  /** Its mappings show frames that they do not own (VM_PFNMAP). */
+  get pfnMap(): boolean {
+    return false
+  }
+
   /** True when the file can be mapped at all. */
   get mappable(): boolean {
     return false
   }
 
   /** Called with the new mapping before it is installed; refuses by KernelError. */
-  mmap(_vma: Vma): void {
+  // biome-ignore lint/correctness/useYield: the default refuses at once
+  *mmap(_vma: Vma): KernelTask<void> {
     throw new KernelError('ENODEV')
   }
 

@@ -20,6 +20,8 @@ export const PG = {
   anonExclusive: 1 << 8,
   /** First frame of a large folio: it and the 511 after it are one, aligned to its size, with consecutive indexes. */
   head: 1 << 9,
+  /** Not in the host's stage 2: lent to a Gunyah guest. */
+  lent: 1 << 10,
 } as const
 
 /** Page type: the one owner of a frame (invariant F1), in bits 31..24 of the flags. */
@@ -38,6 +40,8 @@ export const PageType = {
   kernel: 6,
   /** Out of use for ever: a memory error was reported in it. */
   hwpoison: 7,
+  /** Lent to a guest that did not give it back; never used again: owner = the guest's vmid. */
+  lost: 8,
 } as const
 
 const TYPE_SHIFT = 24

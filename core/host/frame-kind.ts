@@ -11,6 +11,7 @@ const names: Readonly<Record<number, string>> = {
   [PageType.pgtable]: 'page tables',
   [PageType.kernel]: 'kernel',
   [PageType.hwpoison]: 'poisoned',
+  [PageType.lost]: 'lost to a guest',
 }
 
 /** `type` is a PageType. */

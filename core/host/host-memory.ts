@@ -16,6 +16,7 @@ import {
   TRACE_RINGS,
   VCPU_RING_RECORDS,
 } from './layout.ts'
+import { ParcelTable } from './parcel-table.ts'
 import { MachineTables } from './tables.ts'
 
 const WASM_PAGE = 0x10000
@@ -49,6 +50,7 @@ export class HostMemory {
   readonly layout: HostLayout
   readonly folios: FolioTable
   readonly tables: MachineTables
+  readonly parcels: ParcelTable
   readonly u8: Uint8Array
   readonly u16: Uint16Array
   readonly i32: Int32Array
@@ -62,6 +64,7 @@ export class HostMemory {
     this.layout = hostLayout(this.buffer.byteLength)
     this.folios = new FolioTable(this.buffer, this.layout)
     this.tables = new MachineTables(this.buffer, this.layout)
+    this.parcels = new ParcelTable(this.buffer, this.layout)
     this.u8 = new Uint8Array(this.buffer)
     this.u16 = new Uint16Array(this.buffer)
     this.i32 = new Int32Array(this.buffer)

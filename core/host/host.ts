@@ -1,10 +1,12 @@
 // The emulated host kernel: memory, allocator, scheduler, lock checking and tracing, handed to everything above.
 
+import type { Pfn } from '../base/units.ts'
 import { traceEventNumber } from '../trace/events.ts'
 import type { TraceRing } from '../trace/ring.ts'
 import { BuddyAllocator } from './buddy.ts'
 import { FolioLocks } from './folio-lock.ts'
 import type { HostMemory } from './host-memory.ts'
+import type { HostStage2 } from './host-stage2.ts'
 import { Lockdep } from './lockdep.ts'
 import type { LockContext } from './locks.ts'
 import { Lru } from './lru.ts'
@@ -33,6 +35,8 @@ export class Host implements LockContext {
   readonly pageCaches = new Set<PageCache>()
   /** Every pipe with an open end. */
   readonly pipes = new Set<Pipe>()
+  /** Set by a hypervisor that runs below the host; null: the host reaches all of its memory. */
+  stage2: HostStage2 | null = null
   readonly lru: Lru
   readonly folioLocks: FolioLocks
   readonly #ring: TraceRing
@@ -49,6 +53,11 @@ export class Host implements LockContext {
     this.#ring = memory.traceRing(0)
     const epoch = Date.now()
     this.#clock = options.clock ?? (() => (Date.now() - epoch) * 1000)
+  }
+
+  /** The host's stage 2 lets it reach the frame. */
+  reaches(pfn: Pfn, write: boolean): boolean {
+    return this.stage2 === null || this.stage2.allows(pfn, write)
   }
 
   nextInode(): number {

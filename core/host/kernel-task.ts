@@ -10,7 +10,7 @@
 
 /** What a task yields: where it is, and what it waits for. */
 export interface Step {
-  /** The step's name, `function/what`, as in the kernel's source: `kvm_gmem_punch_hole/invalidate_begin`. */
+  /** The step's name, `function/what`, as in the kernel's source: `gmem_punch_hole/invalidate_begin`. */
   readonly at: string
   /** Present: the task must not go on before this is true (a lock, an acknowledgement, a doorbell). */
   readonly until?: () => boolean

@@ -9,7 +9,7 @@ import { PAGE_SIZE } from '../base/units.ts'
 import { MAX_VCPUS, VCPU_BLOCK_SIZE } from '../engine/vcpu-block.ts'
 
 export const HOST_MAGIC = 0x474d4853 // "GMHS"
-export const HOST_LAYOUT_VERSION = 1
+export const HOST_LAYOUT_VERSION = 2
 
 /** i32 word indexes in the header page. */
 export const Header = {
@@ -38,6 +38,9 @@ export const SLOT_ROW_BYTES = 96
 export const RANGE_ROW_BYTES = 16
 export const FILE_ROW_BYTES = 64
 export const VM_ROW_BYTES = 256
+export const MAX_PARCEL_ROWS = 256
+export const PARCEL_HEADER_BYTES = 64
+export const PARCEL_ROW_BYTES = 32
 
 /** One trace ring per thread: 0 is the hypervisor worker, 1 + n is vCPU n. */
 export const TRACE_RINGS = 1 + MAX_VCPUS
@@ -64,6 +67,7 @@ export interface HostLayout {
   readonly attributes: number
   readonly declared: number
   readonly files: number
+  readonly parcels: number
   readonly traces: number
   readonly devices: number
   /** First frame that the allocator owns. */
@@ -89,6 +93,7 @@ export const hostLayout = (bytes: number): HostLayout => {
   const attributes = take(MAX_VMS * MAX_RANGE_ROWS * RANGE_ROW_BYTES)
   const declared = take(MAX_VMS * MAX_RANGE_ROWS * RANGE_ROW_BYTES)
   const files = take(MAX_FILE_ROWS * FILE_ROW_BYTES)
+  const parcels = take(PARCEL_HEADER_BYTES + MAX_PARCEL_ROWS * PARCEL_ROW_BYTES)
   const traces = take(
     TRACE_RINGS * TRACE_RING_HEADER_BYTES +
       (HYPERVISOR_RING_RECORDS + MAX_VCPUS * VCPU_RING_RECORDS) * TRACE_RECORD_BYTES,
@@ -105,6 +110,7 @@ export const hostLayout = (bytes: number): HostLayout => {
     attributes,
     declared,
     files,
+    parcels,
     traces,
     devices,
     firstFrame,

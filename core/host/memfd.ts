@@ -68,7 +68,7 @@ export class Memfd extends OpenFile {
     return this.inode.policy
   }
 
-  override mmap(): void {}
+  override *mmap(): KernelTask<void> {}
 
   // biome-ignore lint/correctness/useYield: never waits
   override *fault(vma: Vma, index: number): KernelTask<Pfn | number> {

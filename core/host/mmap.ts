@@ -116,7 +116,7 @@ function* mapFile(
       wipeOnFork: false,
       policy: null,
     }
-    file?.mmap(vma)
+    if (file) yield* file.mmap(vma)
     process.vmas.insert(vma)
   } finally {
     process.mmapLock.writeUnlock()

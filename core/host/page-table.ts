@@ -1,4 +1,5 @@
-// The page table of a process: hva / 4096 -> frame and permissions; every entry holds a reference to its frame.
+// The page table of a process: hva / 4096 -> frame and permissions; an entry holds a reference to its frame, unless it is
+// special.
 //
 // What changes entries here tells nobody: the process does that, between the MMU notifications (process.ts).
 
@@ -13,10 +14,14 @@ const WRITABLE = 1
 /** The entry keeps its frame and allows nothing (PROT_NONE). */
 const NO_ACCESS = 2
 
+/** The entry shows a frame that it does not own (pte_special): it holds no reference. */
+const SPECIAL = 4
+const PERMISSION_BITS = 3
+
 /** The frame of an entry other than HWPOISON_ENTRY. */
-export const entryPfn = (entry: number): Pfn => (entry >>> 2) as Pfn
+export const entryPfn = (entry: number): Pfn => (entry >>> PERMISSION_BITS) as Pfn
 export const entryWritable = (entry: number): boolean => (entry & WRITABLE) !== 0
-const entryOf = (pfn: Pfn, permissions: number): number => pfn * 4 + permissions
+const entryOf = (pfn: Pfn, permissions: number): number => pfn * 2 ** PERMISSION_BITS + permissions
 
 /** Ranges are page numbers [first, last). */
 export class PageTable {
@@ -42,7 +47,7 @@ export class PageTable {
   /** Every page that has a frame. */
   forEach(first: number, last: number, visit: (page: number, pfn: Pfn, writable: boolean) => void): void {
     this.#entries.forRange(first, last, (entry, page) => {
-      if (entry !== HWPOISON_ENTRY) visit(page, entryPfn(entry), entryWritable(entry))
+      if (entry !== HWPOISON_ENTRY && !(entry & SPECIAL)) visit(page, entryPfn(entry), entryWritable(entry))
     })
   }
 
@@ -51,6 +56,11 @@ export class PageTable {
     this.#host.memory.folios.mapcount[pfn]++
     this.#entries.set(page, entryOf(pfn, writable ? WRITABLE : 0))
     this.#host.memory.bumpGeneration()
+  }
+
+  /** vm_insert_pfn: maps a page that has no entry to a frame that stays somebody else's. */
+  installPfn(page: number, pfn: Pfn, writable: boolean): void {
+    this.#entries.set(page, entryOf(pfn, SPECIAL | (writable ? WRITABLE : 0)))
   }
 
   /** wp_page_reuse: write permission for a page that has a frame. */
@@ -132,11 +142,14 @@ export class PageTable {
    */
   protect(first: number, last: number, accessible: boolean): void {
     this.#change(first, last, (_page, entry) =>
-      entry === HWPOISON_ENTRY ? entry : entryOf(entryPfn(entry), accessible ? 0 : NO_ACCESS),
+      entry === HWPOISON_ENTRY
+        ? entry
+        : entryOf(entryPfn(entry), (entry & SPECIAL) | (accessible ? 0 : NO_ACCESS)),
     )
   }
 
   #drop(entry: number): void {
+    if (entry & SPECIAL) return
     const pfn = entryPfn(entry)
     this.#host.memory.folios.mapcount[pfn]--
     this.#host.buddy.put(pfn)

@@ -66,6 +66,12 @@ export class Pipe {
     return bytes.subarray(buffer.offset, buffer.offset + Math.min(length, buffer.length))
   }
 
+  /** False: the host's stage 2 keeps the kernel from the page that comes next, which was lent after it was pinned. */
+  get reachable(): boolean {
+    const buffer = this.#buffers.at(0)
+    return !buffer || this.host.reaches(buffer.pfn, false)
+  }
+
   /** Consumes up to `length` bytes; a buffer that is empty lets go of its page. Returns bytes. */
   consume(length: number): number {
     let done = 0
@@ -209,6 +215,10 @@ function* copyOut(process: Process, end: PipeEnd, address: number, length: numbe
   while (done < length) {
     const bytes = end.pipe.peek(length - done).slice()
     if (bytes.length === 0) break
+    if (!end.pipe.reachable) {
+      if (done === 0) throw new KernelError('EFAULT')
+      break
+    }
     const stored = yield* process.store(hva(address + done), bytes)
     if (!stored.ok) {
       if (done === 0) throw new KernelError('EFAULT')

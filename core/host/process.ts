@@ -20,7 +20,7 @@ import { fileIndexAt, Prot, policyOf, type Vma, VmaList } from './vma.ts'
 export interface Fault {
   readonly ok: false
   readonly signal: 'SIGSEGV' | 'SIGBUS'
-  readonly code: 'SEGV_MAPERR' | 'SEGV_ACCERR' | 'BUS_ADRERR' | 'BUS_MCEERR_AR'
+  readonly code: 'SEGV_MAPERR' | 'SEGV_ACCERR' | 'BUS_ADRERR' | 'BUS_OBJERR' | 'BUS_MCEERR_AR'
 }
 
 export type Access<T> = { readonly ok: true; readonly value: T } | Fault
@@ -28,10 +28,12 @@ export type Access<T> = { readonly ok: true; readonly value: T } | Fault
 const SEGV_MAPERR: Fault = { ok: false, signal: 'SIGSEGV', code: 'SEGV_MAPERR' }
 const SEGV_ACCERR: Fault = { ok: false, signal: 'SIGSEGV', code: 'SEGV_ACCERR' }
 const BUS_ADRERR: Fault = { ok: false, signal: 'SIGBUS', code: 'BUS_ADRERR' }
+/** The host's stage 2 does not let it reach the frame: an external abort. */
+const BUS_OBJERR: Fault = { ok: false, signal: 'SIGBUS', code: 'BUS_OBJERR' }
 /** The page had a memory error. */
 const BUS_MCEERR_AR: Fault = { ok: false, signal: 'SIGBUS', code: 'BUS_MCEERR_AR' }
 /** si_code, for trace records. */
-const codes = { SEGV_MAPERR: 1, SEGV_ACCERR: 2, BUS_ADRERR: 2, BUS_MCEERR_AR: 4 } as const
+const codes = { SEGV_MAPERR: 1, SEGV_ACCERR: 2, BUS_ADRERR: 2, BUS_OBJERR: 3, BUS_MCEERR_AR: 4 } as const
 
 /** The last node's number: where an interleave's turn stands at its beginning. */
 const BEFORE_FIRST_NODE = 31
@@ -94,7 +96,7 @@ export class Process {
     return this.pages.get(Math.floor(address / PAGE_SIZE)) === HWPOISON_ENTRY
   }
 
-  /** Every mapped page: (hva / 4096, frame, writable). */
+  /** Every mapped page: (hva / 4096, frame, writable); not the frames that a mapping does not own. */
   forEachPage(visit: (page: number, pfn: Pfn, writable: boolean) => void): void {
     this.pages.forEach(0, this.addressLimit / PAGE_SIZE, visit)
   }
@@ -110,6 +112,7 @@ export class Process {
       const pfn =
         this.pages.reach(Math.floor(address / PAGE_SIZE), false) ?? (yield* this.access(address, false))
       if (typeof pfn !== 'number') return pfn
+      if (!this.host.reaches(pfn, false)) return this.#aborted(address, false)
       bytes.set(u8.subarray(pfn * PAGE_SIZE + offset, pfn * PAGE_SIZE + offset + count), done)
       done += count
     }
@@ -126,6 +129,7 @@ export class Process {
       const pfn =
         this.pages.reach(Math.floor(address / PAGE_SIZE), true) ?? (yield* this.access(address, true))
       if (typeof pfn !== 'number') return pfn
+      if (!this.host.reaches(pfn, true)) return this.#aborted(address, true)
       u8.set(bytes.subarray(done, done + count), pfn * PAGE_SIZE + offset)
       done += count
     }
@@ -159,15 +163,18 @@ export class Process {
     } finally {
       this.mmapLock.readUnlock()
     }
-    if (typeof result !== 'number')
-      this.host.trace(
-        'gmemscope_host_fault',
-        address,
-        write ? 1 : 0,
-        result.signal === 'SIGBUS' ? 7 : 11,
-        codes[result.code],
-      )
-    return result
+    return typeof result === 'number' ? result : this.#signalled(address, write, result)
+  }
+
+  /** The host's stage 2 stopped an access that the page table allows. */
+  #aborted(address: number, write: boolean): Fault {
+    return this.#signalled(address, write, BUS_OBJERR)
+  }
+
+  #signalled(address: number, write: boolean, fault: Fault): Fault {
+    const signal = fault.signal === 'SIGBUS' ? 7 : 11
+    this.host.trace('gmemscope_host_fault', address, write ? 1 : 0, signal, codes[fault.code])
+    return fault
   }
 
   /**
@@ -176,7 +183,8 @@ export class Process {
    * EHWPOISON when that is for a memory error.
    */
   *pin(address: number, write: boolean, tellPoison = false): KernelTask<{ pfn: Pfn; writable: boolean }> {
-    if (this.vmas.find(address)?.file?.secret) throw new KernelError('EFAULT')
+    const file = this.vmas.find(address)?.file
+    if (file?.secret || file?.pfnMap) throw new KernelError('EFAULT')
     const page = Math.floor(address / PAGE_SIZE)
     for (;;) {
       const pfn = this.pages.reach(page, write)
@@ -218,6 +226,10 @@ export class Process {
       const pfn = yield* vma.file.fault(vma, fileIndexAt(vma, address), write)
       if (pfn === VM_FAULT_RETRY) continue
       if (pfn < 0) return BUS_ADRERR
+      if (vma.file.pfnMap) {
+        this.pages.installPfn(page, pfn as Pfn, (vma.prot & Prot.WRITE) !== 0)
+        return pfn as Pfn
+      }
       if (this.host.memory.folios.has(pfn as Pfn, PG.hwpoison)) return BUS_MCEERR_AR
       // Another fault of the page was faster: what it left may still want write permission.
       if (this.pages.get(page) !== undefined) continue

@@ -40,7 +40,8 @@ export class SecretMem extends OpenFile {
     return this.inode.mappings
   }
 
-  override mmap(vma: Vma): void {
+  // biome-ignore lint/correctness/useYield: never waits
+  override *mmap(vma: Vma): KernelTask<void> {
     if (!vma.shared) throw new KernelError('EINVAL')
   }
 

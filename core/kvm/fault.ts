@@ -5,6 +5,7 @@
 
 import { Errno, type ErrnoName, KernelError } from '../base/errno.ts'
 import { type Gpa, PAGE_SIZE, type Pfn } from '../base/units.ts'
+import type { GuestAccess } from '../hart/guest-access.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { VmFloat } from '../host/tables.ts'
 import { isPrivateGfn } from './attributes.ts'
@@ -12,8 +13,6 @@ import { mapPage, NOT_MAPPED } from './map-page.ts'
 import type { Memslot } from './memslot.ts'
 import { KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
-
-export type GuestAccess = 'fetch' | 'read' | 'write'
 
 export type FaultResult =
   /** Mapped, or raced: enter the guest again. */

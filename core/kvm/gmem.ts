@@ -4,9 +4,9 @@ import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits, isPageAligned, S64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import type { PageState } from '../gmem/attributes.ts'
-import { BOTH_KINDS, type GmemClient, type GmemFilter } from '../gmem/client.ts'
 import { GmemFile } from '../gmem/file.ts'
 import { GmemFlag, GmemInode } from '../gmem/inode.ts'
+import { BOTH_KINDS, type GmemFilter, type GmemOperations, type Invalidation } from '../gmem/operations.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { VmFloat } from '../host/tables.ts'
@@ -49,7 +49,7 @@ export const createGmem = (vm: Vm, process: Process, request: CreateGuestMemfd):
     numa: { task: vm.process, policyOfFile: gmemPolicy, interleaveByInode },
   })
   vm.get()
-  return process.fds.install(new GmemFile<Memslot>(inode, vm.gmemClient), false)
+  return process.fds.install(new GmemFile<Memslot>(inode, vm.gmemOperations), false)
 }
 
 /**
@@ -64,7 +64,7 @@ export const gmemForSlot = (
   pages: number,
 ): GmemFile<Memslot> => {
   const file = process.fds.get(fd)
-  if (!(file instanceof GmemFile) || file.client !== vm.gmemClient) throw new KernelError('EINVAL')
+  if (!(file instanceof GmemFile) || file.operations !== vm.gmemOperations) throw new KernelError('EINVAL')
   const start = offset / PAGE_SIZE
   const end = start + pages
   if (start >= S64_PAGES) throw new KernelError('EINVAL')
@@ -92,7 +92,7 @@ export function* unbindSlot(vm: Vm, slot: Memslot): KernelTask<void> {
   hideStates(vm, slot)
 }
 
-export class KvmGmemClient implements GmemClient<Memslot> {
+export class KvmGmem implements GmemOperations<Memslot> {
   readonly #vm: Vm
 
   constructor(vm: Vm) {
@@ -104,10 +104,10 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     start: number,
     end: number,
     filter: GmemFilter,
-  ): KernelTask<number> {
+  ): KernelTask<Invalidation> {
     const vm = this.#vm
     const slots = boundSlots(view, start, end)
-    if (slots.length === 0) return 0
+    if (slots.length === 0) return { zapped: 0 }
     yield* vm.mmuLock.lock()
     vm.invalidate.begin()
     for (const slot of slots) vm.invalidate.rangeAdd(...gfns(slot, start, end))
@@ -121,7 +121,7 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     vm.count(VmFloat.ZAPPED, zapped)
     if (zapped > 0) yield* vm.flushRemoteTlbs()
     vm.mmuLock.unlock()
-    return zapped
+    return { zapped }
   }
 
   *invalidateEnd(view: GmemFile<Memslot>, start: number, end: number): KernelTask<void> {
@@ -157,15 +157,14 @@ export class KvmGmemClient implements GmemClient<Memslot> {
     return gmemIoctl(this.#vm, view, process, number, argument)
   }
 
-  detach(slot: Memslot): void {
-    slot.gmem = null
-    hideStates(this.#vm, slot)
-  }
-
-  *release(teardown: () => KernelTask<void>): KernelTask<void> {
+  /** Slots stay without their file: it must not be reached through them any more. */
+  *release(view: GmemFile<Memslot>): KernelTask<void> {
     const vm = this.#vm
     yield* vm.slotsLock.lock()
-    yield* teardown()
+    yield* view.teardown((slot) => {
+      slot.gmem = null
+      hideStates(vm, slot)
+    })
     vm.mirrorSlots(true)
     vm.slotsLock.unlock()
     yield* vm.put()

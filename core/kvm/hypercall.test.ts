@@ -3,9 +3,9 @@
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { hva } from '../base/units.ts'
+import { SbiBase, SbiExtension } from '../hart/sbi.ts'
 import { MapFlag } from '../host/mmap.ts'
 import { Prot } from '../host/vma.ts'
-import { SbiBase, SbiExtension } from './sbi.ts'
 import { InlineMachine, RAM } from './testing/inline-vcpus.ts'
 import { ecall, finish, report, runReporting, SHUTDOWN } from './testing/programs.ts'
 import {

@@ -244,7 +244,7 @@ describe('C11 slots, faults and the guest', () => {
       'convert',
       m.kvm.syscalls.ioctl(m.gmem, Kvm.SET_MEMORY_ATTRIBUTES2, request),
     )
-    scheduler.stepTo(convert, 'kvm_gmem_set_attributes/unmap_mapping_pages')
+    scheduler.stepTo(convert, 'gmem_set_attributes/unmap_mapping_pages')
     const fault = scheduler.spawn('fault', handleGuestFault(m.vm, gpa(RAM), 'write'))
     expect(scheduler.pump()).toBe('idle')
     expect([convert.value, fault.value]).toEqual([0, RESUME])
@@ -373,7 +373,7 @@ describe('C14 the shared tables', () => {
     const traced = vi.spyOn(m.kvm.host, 'trace')
     m.convert(3, 2, PRIVATE)
     expect(traced.mock.calls.filter(([event]) => event.startsWith('kvm_gmem'))).toEqual([
-      ['kvm_gmem_set_attributes', m.file.inode.row, 3, 2, 1, 1],
+      ['gmem_set_attributes', m.file.inode.row, 3, 2, 1, 1],
       ['kvm_gmem_convert', GFN + 3, GFN + 4, 0, PRIVATE, 1],
       ['kvm_gmem_convert', 2 * GFN, 2 * GFN + 1, 0, PRIVATE, 0],
     ])

@@ -2,9 +2,9 @@
 
 import { readU64 } from '../base/u64.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
+import type { VcpuRegisters } from '../hart/vcpu-registers.ts'
 import { ExitReason } from './uapi.ts'
 import { layouts } from './uapi-layouts.ts'
-import type { VcpuRegisters } from './vcpu-registers.ts'
 
 export const KvmSystemEvent = { SHUTDOWN: 1, RESET: 2 } as const
 export const KVM_INTERNAL_ERROR_EMULATION = 1
@@ -51,8 +51,8 @@ export class KvmRun {
   constructor(registers: VcpuRegisters) {
     this.#view = new DataView(
       registers.view.buffer,
-      registers.view.byteOffset + Vcpu.KVM_RUN,
-      Vcpu.TLB - Vcpu.KVM_RUN,
+      registers.view.byteOffset + Vcpu.RUN_PAGE,
+      Vcpu.TLB - Vcpu.RUN_PAGE,
     )
   }
 

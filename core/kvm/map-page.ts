@@ -2,9 +2,9 @@
 
 import type { Pfn } from '../base/units.ts'
 import { isLargeFolio } from '../gmem/large-folio.ts'
+import { LARGE_LEAF_PAGES } from '../hart/stage2.ts'
 import { rangeHasAttributes } from './attributes.ts'
 import type { Memslot } from './memslot.ts'
-import { LARGE_LEAF_PAGES } from './mmu.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
 

@@ -5,8 +5,8 @@
 
 import { KernelError } from '../base/errno.ts'
 import { TIMEBASE_HZ, Vcpu } from '../engine/vcpu-block.ts'
-import { SbiForward } from './sbi.ts'
-import type { VcpuRegisters } from './vcpu-registers.ts'
+import { SbiForward } from '../hart/sbi.ts'
+import type { VcpuRegisters } from '../hart/vcpu-registers.ts'
 
 const RISCV_U64 = 0x8030000000000000n
 const TYPE_SHIFT = 24n

@@ -40,7 +40,7 @@ export function* preFaultMemory(vcpu: KvmVcpu, request: PreFaultRequest): Kernel
     errno = error.errno
   } finally {
     vcpu.vm.srcu.unlock(reader)
-    vcpu.takeSignal()
+    vcpu.hart.takeSignal()
   }
   return { gpa: request.gpa + done, size: request.size - done, errno: done > 0 ? null : errno }
 }
@@ -50,7 +50,7 @@ function* mapPage(vcpu: KvmVcpu, address: number): KernelTask<number> {
   const { vm } = vcpu
   const gfn = address / PAGE_SIZE
   for (;;) {
-    if (vcpu.signalPending) throw new KernelError('EINTR')
+    if (vcpu.hart.signalPending) throw new KernelError('EINTR')
     if (!vm.profile.secondStagePaging) throw new KernelError('EOPNOTSUPP')
     const outcome = yield* handleGuestFault(vm, gpa(address), 'read')
     switch (outcome.kind) {
@@ -73,7 +73,7 @@ function* mapPage(vcpu: KvmVcpu, address: number): KernelTask<number> {
     // The fault lost a race: it is tried again when the invalidation is over.
     yield {
       at: 'kvm_tdp_map_page/retry',
-      until: () => vcpu.signalPending || !vm.invalidate.mayRetry(vm.invalidate.seq, gfn),
+      until: () => vcpu.hart.signalPending || !vm.invalidate.mayRetry(vm.invalidate.seq, gfn),
     }
   }
 }

@@ -5,6 +5,7 @@ import { Errno } from '../base/errno.ts'
 import { writeU64 } from '../base/u64.ts'
 import type { GmemFile } from '../gmem/file.ts'
 import { GmemFlag } from '../gmem/inode.ts'
+import { MpState } from '../hart/mp-state.ts'
 import { Mpol } from '../host/mempolicy.ts'
 import { MapFlag } from '../host/mmap.ts'
 import { Prot } from '../host/vma.ts'
@@ -16,7 +17,6 @@ import {
   type LinuxVersion,
   linuxVersions,
 } from './behaviours.ts'
-import { MpState } from './mp-state.ts'
 import { type HostProfile, hostProfile, profileByName } from './profiles.ts'
 import { KvmHost } from './testing/kvm-host.ts'
 import { Cap, gmemPopulate, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryAttributes2 } from './uapi.ts'

@@ -5,8 +5,6 @@
 import { U64_PAGES } from '../base/u64.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
-import { KvmSystemEvent } from './kvm-run.ts'
-import { MpState } from './mp-state.ts'
 import {
   SBI_A0,
   SBI_A1,
@@ -17,10 +15,10 @@ import {
   SbiError,
   SbiExtension,
   SbiForward,
-  SbiHsm,
-  SbiHsmState,
   SbiSrst,
-} from './sbi.ts'
+} from '../hart/sbi.ts'
+import { sbiHsm } from '../hart/sbi-hsm.ts'
+import { KvmSystemEvent } from './kvm-run.ts'
 import { HypercallError, KVM_HC_MAP_GPA_RANGE, KVM_MAP_GPA_RANGE_ENCRYPTED } from './uapi.ts'
 import type { KvmVcpu } from './vcpu.ts'
 import type { Vm } from './vm.ts'
@@ -44,22 +42,10 @@ const answer = (vcpu: KvmVcpu, error: number, value = 0): SbiOutcome => {
 }
 
 const hsm = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
-  const { registers, vm } = vcpu
-  if (fid === SbiHsm.STOP) {
-    vcpu.mpState = MpState.STOPPED
-    return answer(vcpu, SbiError.SUCCESS)
-  }
-  const target = vcpu.siblings.get(registers.x(SBI_A0))
-  if (!target) return answer(vcpu, SbiError.INVALID_PARAM)
-  if (fid === SbiHsm.STATUS) {
-    const stopped = target.mpState === MpState.STOPPED
-    return answer(vcpu, SbiError.SUCCESS, stopped ? SbiHsmState.STOPPED : SbiHsmState.STARTED)
-  }
-  if (fid !== SbiHsm.START) return answer(vcpu, SbiError.NOT_SUPPORTED)
-  if (target.mpState !== MpState.STOPPED) return answer(vcpu, SbiError.ALREADY_AVAILABLE)
-  if (!vm.slotOf(Math.floor(registers.x(SBI_A1) / PAGE_SIZE))) return answer(vcpu, SbiError.INVALID_ADDRESS)
-  target.start(registers.x(SBI_A1), registers.xLow(SBI_A1 + 1), registers.xHigh(SBI_A1 + 1))
-  return answer(vcpu, SbiError.SUCCESS)
+  const { hart, siblings, vm } = vcpu
+  const isRam = (gpa: number): boolean => vm.slotOf(Math.floor(gpa / PAGE_SIZE)) !== null
+  const { error, value } = sbiHsm(hart, fid, (id) => siblings.get(id)?.hart, isRam)
+  return answer(vcpu, error, value)
 }
 
 const srst = (vcpu: KvmVcpu, fid: number): SbiOutcome => {

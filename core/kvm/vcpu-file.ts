@@ -3,14 +3,14 @@
 import { Errno, KernelError } from '../base/errno.ts'
 import { readU64 } from '../base/u64.ts'
 import { hva, PAGE_SIZE, type Pfn } from '../base/units.ts'
+import { MpState } from '../hart/mp-state.ts'
+import { flushRemoteTlbs } from '../hart/requests.ts'
 import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, copyToUser, type UserArgument } from '../host/user-argument.ts'
 import type { Vma } from '../host/vma.ts'
-import { MpState } from './mp-state.ts'
 import { preFaultMemory } from './pre-fault.ts'
-import { flushRemoteTlbs } from './requests.ts'
 import { Kvm } from './uapi.ts'
 import { layouts } from './uapi-layouts.ts'
 import { PRE_FAULT_SIZE, readPreFault, writePreFault } from './uapi-structs.ts'
@@ -53,7 +53,7 @@ export class VcpuFile extends OpenFile {
     return true
   }
 
-  override mmap(_vma: Vma): void {}
+  override *mmap(_vma: Vma): KernelTask<void> {}
 
   /** Page 0 is struct kvm_run; nothing lies beyond. */
   // biome-ignore lint/correctness/useYield: the page is always there
@@ -86,7 +86,7 @@ export class VcpuFile extends OpenFile {
         return yield* this.#oneReg(process, number === Kvm.SET_ONE_REG, argument)
       case Kvm.GET_MP_STATE: {
         const view = yield* copyFromUser(process, argument, 4)
-        view.setUint32(0, vcpu.mpState, true)
+        view.setUint32(0, vcpu.hart.mpState, true)
         yield* copyToUser(process, argument, view)
         return 0
       }
@@ -94,11 +94,11 @@ export class VcpuFile extends OpenFile {
         const view = yield* copyFromUser(process, argument, 4)
         const state = view.getUint32(0, true)
         if (state === MpState.INIT_RECEIVED && vcpu.vm.mpStateReset) {
-          vcpu.reset()
+          vcpu.hart.reset()
           return 0
         }
         if (state !== MpState.RUNNABLE && state !== MpState.STOPPED) throw new KernelError('EINVAL')
-        vcpu.mpState = state
+        vcpu.hart.mpState = state
         return 0
       }
       case Kvm.PRE_FAULT_MEMORY:
@@ -160,8 +160,6 @@ export class VcpuMaker implements KvmHooks {
     const siblings = this.vcpusOf(vm)
     const vcpu = new KvmVcpu(vm, id, siblings, this.#now)
     siblings.set(id, vcpu)
-    // The reference that kvm_run's frame has of its own, so that unmapping it never frees it.
-    vm.host.memory.folios.refcount[vcpu.runFrame] = 1
     return new VcpuFile(vcpu)
   }
 

@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest'
 import { Errno } from '../base/errno.ts'
 import { hva } from '../base/units.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { MpState } from '../hart/mp-state.ts'
+import { SbiError, SbiExtension } from '../hart/sbi.ts'
 import { MapFlag } from '../host/mmap.ts'
 import { Prot } from '../host/vma.ts'
 import { FAIL_ENTRY_ENGINE, KvmSystemEvent } from './kvm-run.ts'
-import { MpState } from './mp-state.ts'
 import { OneReg } from './one-reg.ts'
-import { SbiError, SbiExtension } from './sbi.ts'
 import { InlineMachine, RAM } from './testing/inline-vcpus.ts'
 import { Cap, ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_MEMORY_EXIT_FLAG_PRIVATE, Kvm } from './uapi.ts'
 import { enableCapRequest } from './uapi-structs.ts'
@@ -171,12 +171,12 @@ describe('SBI', () => {
         'mv s2, a0\n' +
         SHUTDOWN,
     )
-    expect(machine.vcpu(1).mpState).toBe(MpState.STOPPED)
+    expect(machine.vcpu(1).hart.mpState).toBe(MpState.STOPPED)
     machine.run()
     expect(x(machine, 8)).toBe(1n) // stopped
     expect(x(machine, 9)).toBe(0n)
     expect(x(machine, 18)).toBe(signed(SbiError.ALREADY_AVAILABLE))
-    expect(machine.vcpu(1).mpState).toBe(MpState.RUNNABLE)
+    expect(machine.vcpu(1).hart.mpState).toBe(MpState.RUNNABLE)
     expect(machine.vcpu(1).oneReg.get(OneReg.PC)).toBe(BigInt(RAM + 0x800))
     expect(x(machine, 10, 1)).toBe(1n)
     expect(x(machine, 11, 1)).toBe(77n)
@@ -220,7 +220,7 @@ describe('the vCPU descriptor', () => {
     machine.load('loop:\nj loop')
     const { kvm, fds } = machine
     expect(kvm.ioctl(fds[0], Kvm.RUN, 1)).toBe(-Errno.EINVAL)
-    machine.vcpu().signal()
+    machine.vcpu().hart.signal()
     expect(machine.run()).toBe(-Errno.EINTR)
     expect(machine.vcpu().run.exitReason).toBe(ExitReason.INTR)
     expect(kvm.ioctl(fds[0], Kvm.SET_MP_STATE, new Uint8Array([9, 0, 0, 0]))).toBe(-Errno.EINVAL)
@@ -250,7 +250,7 @@ describe('the vCPU descriptor', () => {
     after.fill(0, Vcpu.INSTRET, Vcpu.LR_HPA)
     expect(after).toEqual(fresh)
     expect(machine.vcpu().words.load(Vcpu.PENDING)).toBe(0)
-    expect(machine.vcpu().mpState).toBe(MpState.RUNNABLE)
+    expect(machine.vcpu().hart.mpState).toBe(MpState.RUNNABLE)
   })
 
   test('K2 mmap shows kvm_run: the exit reason at byte 8, nothing beyond its page', () => {
@@ -276,7 +276,7 @@ describe('the vCPU descriptor', () => {
     vcpu.registers.setWord(Vcpu.HGATP_ROOT, 0xfffff000 | 0)
     expect(machine.run()).toBe(0)
     expect(vcpu.run.exitReason).toBe(ExitReason.FAIL_ENTRY)
-    expect(vcpu.registers.view.getUint32(Vcpu.KVM_RUN + 32, true)).toBe(FAIL_ENTRY_ENGINE)
+    expect(vcpu.registers.view.getUint32(Vcpu.RUN_PAGE + 32, true)).toBe(FAIL_ENTRY_ENGINE)
     vcpu.registers.setWord(Vcpu.HGATP_ROOT, root)
     machine.run()
     expect(vcpu.run.exitReason).toBe(ExitReason.SYSTEM_EVENT)

@@ -5,23 +5,22 @@
 // arch/riscv/kvm/vcpu.c, vcpu_exit.c). A pending MMIO or SBI exit completes at the start of the next KVM_RUN.
 
 import { Errno, KernelError } from '../base/errno.ts'
-import { gpa, hpa, hpaToPfn, type Pfn, pfnToHpa } from '../base/units.ts'
+import { gpa, type Pfn } from '../base/units.ts'
 import { Exit, Vcpu } from '../engine/vcpu-block.ts'
+import { type GuestAccess, guestAccess } from '../hart/guest-access.ts'
+import { Hart } from '../hart/hart.ts'
+import { decodeMmio, extendLoad, type MmioAccess } from '../hart/mmio.ts'
+import { VcpuDoorbell, type VcpuWords } from '../hart/requests.ts'
+import { SBI_A0, SBI_A1, SbiError, SbiForward } from '../hart/sbi.ts'
+import type { VcpuRegisters } from '../hart/vcpu-registers.ts'
+import { type VcpuStatName, vcpuStatOffset } from '../hart/vcpu-stats.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { vcpuBlock } from '../host/layout.ts'
 import { Mutex } from '../host/locks.ts'
-import { PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
-import { type GuestAccess, handleGuestFault } from './fault.ts'
+import { handleGuestFault } from './fault.ts'
 import { FAIL_ENTRY_ENGINE, KVM_INTERNAL_ERROR_EMULATION, KvmRun } from './kvm-run.ts'
-import { decodeMmio, extendLoad, type MmioAccess } from './mmio.ts'
-import { MpState } from './mp-state.ts'
 import { OneRegisters } from './one-reg.ts'
-import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuWords } from './requests.ts'
-import { SBI_A0, SBI_A1, SbiError } from './sbi.ts'
 import { applyConversion, type ConversionRequest, sbiInKernel } from './sbi-kernel.ts'
 import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
-import { VcpuRegisters } from './vcpu-registers.ts'
-import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
 import type { Vm } from './vm.ts'
 
 /** What the next KVM_RUN has to complete. */
@@ -30,90 +29,37 @@ type Pending =
   | { readonly kind: 'sbi'; readonly request: ConversionRequest | null }
   | { readonly kind: 'hypercall'; readonly request: ConversionRequest }
 
-const accesses = new Map<number, GuestAccess>([
-  [Exit.FETCH_GUEST_PAGE_FAULT, 'fetch'],
-  [Exit.LOAD_GUEST_PAGE_FAULT, 'read'],
-  [Exit.STORE_GUEST_PAGE_FAULT, 'write'],
-])
-
-const SIE = 1 << 1
-
 export class KvmVcpu {
   readonly vm: Vm
   readonly id: number
   /** All vCPUs of the VM by id, this one included. */
   readonly siblings: ReadonlyMap<number, KvmVcpu>
+  readonly hart: Hart
   readonly registers: VcpuRegisters
   readonly words: VcpuWords
   readonly run: KvmRun
   readonly oneReg: OneRegisters
   /** Held by every ioctl of the vCPU but those that reach it while it runs. */
   readonly mutex: Mutex
-  readonly #block: number
   #pending: Pending | null = null
-  #signalled = false
 
   /** `id` is the hart id and the index of its block. `now`: the machine's clock in ticks. */
   constructor(vm: Vm, id: number, siblings: ReadonlyMap<number, KvmVcpu>, now: () => number) {
     this.vm = vm
     this.id = id
     this.siblings = siblings
-    const { buffer, layout } = vm.host.memory
-    this.#block = vcpuBlock(layout, id)
-    this.registers = new VcpuRegisters(buffer, this.#block)
-    this.words = new VcpuWords(buffer, this.#block)
+    this.hart = new Hart(vm.host, id, vm.stage2.root, 'kvm_arch_vcpu_ioctl_run')
+    this.registers = this.hart.registers
+    this.words = this.hart.words
+    this.registers.setWord(Vcpu.SBI_FORWARD, SbiForward.HYPERCALL)
     this.run = new KvmRun(this.registers)
     this.oneReg = new OneRegisters(this.registers, now)
     this.mutex = new Mutex(vm.host, 'vcpu->mutex')
-    this.reset()
-    this.registers.setWord(Vcpu.HGATP_ROOT, pfnToHpa(vm.stage2.root))
-    // Only the first vCPU starts by itself (kvm_arch_vcpu_create powers the others off).
-    this.mpState = id === 0 ? MpState.RUNNABLE : MpState.STOPPED
-  }
-
-  /** kvm_riscv_reset_vcpu: registers as at power-on, nothing pending; the MP state stays. */
-  reset(): void {
-    const { registers, words } = this
-    registers.clear(Vcpu.X, Vcpu.INSTRET)
-    registers.clear(Vcpu.LR_HPA, Vcpu.HGATP_ROOT)
-    registers.setWord(Vcpu.PRIV, 1)
-    // User mode may read cycle, time and instret until the guest says otherwise.
-    registers.setWord(Vcpu.SCOUNTEREN, 7)
-    registers.setNumber(Vcpu.STIMECMP, -1)
-    words.store(Vcpu.PENDING, 0)
-    words.request(KvmRequest.TLB_FLUSH)
   }
 
   /** Frame of struct kvm_run, which mmap of the vCPU's descriptor shows. */
   get runFrame(): Pfn {
-    return hpaToPfn(hpa(this.#block + Vcpu.KVM_RUN))
-  }
-
-  get mpState(): number {
-    return this.words.load(Vcpu.MP_STATE)
-  }
-
-  set mpState(state: number) {
-    this.words.store(Vcpu.MP_STATE, state)
-  }
-
-  /** HSM start: supervisor mode at `pc`, a0 = hart id, a1 = opaque, translation and interrupts off. */
-  start(pc: number, opaqueLow: number, opaqueHigh: number): void {
-    const { registers } = this
-    registers.setNumber(Vcpu.PC, pc)
-    registers.setX(SBI_A0, this.id)
-    registers.setXPair(SBI_A1, opaqueLow, opaqueHigh)
-    registers.setNumber(Vcpu.SATP, 0)
-    registers.setWord(Vcpu.SSTATUS, registers.word(Vcpu.SSTATUS) & ~SIE)
-    registers.setWord(Vcpu.PRIV, 1)
-    this.words.request(KvmRequest.TLB_FLUSH)
-    this.mpState = MpState.RUNNABLE
-  }
-
-  /** A signal to the vCPU's thread: KVM_RUN returns EINTR soon. */
-  signal(): void {
-    this.#signalled = true
-    this.words.request(KvmRequest.SIGNAL)
+    return this.hart.runFrame
   }
 
   /** The next KVM_RUN puts the VMM's answer into a0 and a1, and applies `request` when it is success. */
@@ -147,20 +93,7 @@ export class KvmVcpu {
 
   *#enterUntilExit(): KernelTask<void> {
     for (;;) {
-      if (this.mpState !== MpState.RUNNABLE)
-        yield {
-          at: 'kvm_arch_vcpu_ioctl_run/wait_runnable',
-          until: () => this.#signalled || this.mpState === MpState.RUNNABLE,
-        }
-      if (this.#signalled) this.#interrupted()
-      this.words.store(Vcpu.COMMAND, VcpuCommand.ENTER)
-      this.words.notify(Vcpu.COMMAND)
-      yield {
-        at: 'kvm_arch_vcpu_ioctl_run/guest',
-        until: () => this.words.load(Vcpu.DOORBELL) !== VcpuDoorbell.NONE,
-      }
-      const reason = this.words.load(Vcpu.DOORBELL)
-      this.words.store(Vcpu.DOORBELL, VcpuDoorbell.NONE)
+      const reason = yield* this.hart.enter()
       if (reason === VcpuDoorbell.SIGNAL) this.#interrupted()
       if (reason === VcpuDoorbell.FAILED) {
         this.run.setFailEntry(FAIL_ENTRY_ENGINE, this.id)
@@ -170,20 +103,8 @@ export class KvmVcpu {
     }
   }
 
-  /** A signal waits for the vCPU's thread. */
-  get signalPending(): boolean {
-    return this.#signalled
-  }
-
-  /** The thread is on its way to user space, where a signal that waits is delivered. */
-  takeSignal(): void {
-    if (!this.#signalled) return
-    this.#signalled = false
-    this.words.withdraw(KvmRequest.SIGNAL)
-  }
-
   #interrupted(): never {
-    this.takeSignal()
+    this.hart.takeSignal()
     this.#count('signal_exits')
     this.run.exitReason = ExitReason.INTR
     throw new KernelError('EINTR')
@@ -197,24 +118,12 @@ export class KvmVcpu {
       if (exit) this.#count('sbi_exit_user')
       return exit
     }
-    const access = this.#access(cause)
+    const access = guestAccess(this.registers)
     if (!access) {
       this.run.setInternalError(KVM_INTERNAL_ERROR_EMULATION, [cause])
       return true
     }
     return yield* this.#guestPageFault(access)
-  }
-
-  /**
-   * What the faulting access was. The cause is that of the instruction's own access; where the fault was the page
-   * walk's, the pseudoinstruction says whether it read a page-table entry or wrote A and D into it.
-   */
-  #access(cause: number): GuestAccess | undefined {
-    const access = accesses.get(cause)
-    if (!access) return undefined
-    const instruction = this.registers.word(Vcpu.EXIT_INSN)
-    if (instruction === PSEUDO_WRITE_PTE64) return 'write'
-    return instruction === PSEUDO_READ_PTE64 ? 'read' : access
   }
 
   *#guestPageFault(access: GuestAccess): KernelTask<boolean> {

@@ -3,6 +3,7 @@
 // It lives until the last of VM fd, vCPU fds and guest_memfd files is gone.
 
 import { XArray } from '../base/xarray.ts'
+import { Stage2 } from '../hart/stage2.ts'
 import type { OpenFile } from '../host/file.ts'
 import type { Host } from '../host/host.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
@@ -10,10 +11,9 @@ import { Mutex } from '../host/locks.ts'
 import type { Process } from '../host/process.ts'
 import { VmFloat, VmWord } from '../host/tables.ts'
 import { DeclaredState } from './declared.ts'
-import { KvmGmemClient } from './gmem.ts'
+import { KvmGmem } from './gmem.ts'
 import { MmuInvalidate } from './invalidate.ts'
 import { type Memslot, MemslotSet } from './memslot.ts'
-import { Stage2 } from './mmu.ts'
 import { KvmMmuNotifier } from './mmu-notifier.ts'
 import type { KvmParameters } from './parameters.ts'
 import type { HostProfile, VmType } from './profiles.ts'
@@ -83,7 +83,7 @@ export class Vm {
   readonly attributes = new XArray<number>()
   /** The guest's declared state, for VM types that have it. */
   readonly declared: DeclaredState | null
-  readonly gmemClient: KvmGmemClient
+  readonly gmemOperations: KvmGmem
   readonly notifier: KvmMmuNotifier
   readonly vcpuIds = new Set<number>()
   /** Called once the VM is gone. */
@@ -118,7 +118,7 @@ export class Vm {
     this.mmuLock = new Mutex(host, 'kvm->mmu_lock')
     this.invalidate = new MmuInvalidate(host.memory.tables, this.row)
     this.declared = type.declaredState ? new DeclaredState(host.memory.tables, this.row) : null
-    this.gmemClient = new KvmGmemClient(this)
+    this.gmemOperations = new KvmGmem(this)
     this.notifier = new KvmMmuNotifier(this)
     process.notifiers.add(this.notifier)
     host.memory.tables.setVmFloat(this.row, VmFloat.STAGE2_ROOT_PFN, this.stage2.root)

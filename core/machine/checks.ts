@@ -3,7 +3,7 @@
 
 import { PAGE_SIZE } from '../base/units.ts'
 import { MAX_VCPUS } from '../engine/vcpu-block.ts'
-import { STAGE2_GFNS } from '../kvm/mmu.ts'
+import { STAGE2_GFNS } from '../hart/stage2.ts'
 import type { MachineConfig, TaskMode } from './api.ts'
 import { linuxVersions, storeKinds } from './host-choice.ts'
 

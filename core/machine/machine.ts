@@ -5,6 +5,7 @@
 import type { PlatformDevices } from '../devices/platform-devices.ts'
 import type { BlockBackend } from '../devices/virtio-blk/backend.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../hart/requests.ts'
 import { Host } from '../host/host.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
@@ -12,7 +13,6 @@ import { Header, vcpuBlock } from '../host/layout.ts'
 import { Process } from '../host/process.ts'
 import { checkInvariants } from '../kvm/invariants.ts'
 import { hostProfile } from '../kvm/profiles.ts'
-import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../kvm/requests.ts'
 import { KvmSystem } from '../kvm/system.ts'
 import { VcpuMaker } from '../kvm/vcpu-file.ts'
 import {
@@ -397,7 +397,7 @@ export class Machine implements MachineApi, Pumped {
   /** Signals every vCPU's KVM_RUN; the loops then end. */
   #stopVcpus(): void {
     this.#pausing = true
-    for (const { vcpu } of this.#machine().incarnation.vmm.vcpus) vcpu.signal()
+    for (const { vcpu } of this.#machine().incarnation.vmm.vcpus) vcpu.hart.signal()
     this.#ring()
   }
 

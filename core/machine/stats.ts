@@ -1,11 +1,11 @@
 // The machine's counters, summed over its vCPUs, for `--stats` and the status bar.
 
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { VcpuRegisters } from '../hart/vcpu-registers.ts'
+import { vcpuStatOffset, vcpuStats } from '../hart/vcpu-stats.ts'
 import type { HostMemory } from '../host/host-memory.ts'
 import { vcpuBlock } from '../host/layout.ts'
 import { VmFloat } from '../host/tables.ts'
-import { VcpuRegisters } from '../kvm/vcpu-registers.ts'
-import { vcpuStatOffset, vcpuStats } from '../kvm/vcpu-stats.ts'
 import type { DeviceStats, MachineStats } from './api.ts'
 
 /** `vm`: its row in the VM table. `seconds`: time it has been running. */

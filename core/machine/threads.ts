@@ -4,10 +4,11 @@ import { hpa } from '../base/units.ts'
 import { PlatformDevices } from '../devices/platform-devices.ts'
 import { Engine } from '../engine/engine.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { VcpuMode, VcpuWords } from '../hart/requests.ts'
+import { VcpuThread } from '../hart/vcpu-thread.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
-import { VcpuMode, VcpuWords } from '../kvm/requests.ts'
-import { VcpuThread } from '../kvm/vcpu-thread.ts'
+import { kvmFace } from '../kvm/face.ts'
 
 export { TIMEBASE_HZ } from '../engine/vcpu-block.ts'
 
@@ -46,6 +47,7 @@ export const attachDevices = (host: HostMemory, vcpuCount: number): PlatformDevi
 export const prepareVcpu = (init: VcpuInit, now: () => number): (() => void) => {
   const host = HostMemory.attach(init.memory)
   const thread = new VcpuThread({
+    face: kvmFace,
     buffer: host.buffer,
     layout: host.layout,
     index: init.index,

@@ -1,7 +1,7 @@
 // The trace events: one row each, with the kernel's tracepoint name and the meaning of its fields.
 //
 // Names that exist upstream come from include/trace/events/kvm.h and arch/riscv/kvm/trace.h; those that do
-// not are project-own and start with kvm_gmem_ or gmemscope_. Addresses and frame numbers are exact doubles.
+// not are project-own and start with kvm_gmem_, gunyah_ or gmemscope_. Addresses and frame numbers are exact doubles.
 
 interface TraceEvent {
   readonly name: string
@@ -23,13 +23,13 @@ export const traceEvents: readonly TraceEvent[] = [
   upstream('kvm_unmap_hva_range', 'start', 'end'),
   upstream('kvm_vcpu_wakeup', 'ns', 'waited', 'valid'),
   // file: row in the file table; slot: memslot id; indexes and gfns in pages
-  own('kvm_gmem_create', 'file', 'size', 'flags'),
+  own('gmem_create', 'file', 'size', 'flags'),
   own('kvm_gmem_bind', 'file', 'slot', 'index', 'pages', 'gfn'),
   own('kvm_gmem_unbind', 'file', 'slot', 'index', 'pages'),
-  own('kvm_gmem_allocate', 'file', 'index', 'pages'),
-  own('kvm_gmem_punch_hole', 'file', 'index', 'pages', 'freed', 'zapped'),
-  own('kvm_gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
-  own('kvm_gmem_release', 'file'),
+  own('gmem_allocate', 'file', 'index', 'pages'),
+  own('gmem_punch_hole', 'file', 'index', 'pages', 'freed', 'zapped'),
+  own('gmem_get_pfn', 'file', 'index', 'pfn', 'zeroed'),
+  own('gmem_release', 'file'),
   own('kvm_gmem_populate', 'file', 'index', 'pages'),
   // from: attribute bits of the first gfn before; zapped: stage-2 leaves; asker: Asker; ns: from the ask to done
   own('kvm_gmem_convert', 'start', 'end', 'from', 'to', 'zapped'),
@@ -41,16 +41,22 @@ export const traceEvents: readonly TraceEvent[] = [
   own('gmemscope_host_fault', 'hva', 'write', 'signal', 'code'),
   upstream('kvm_set_vm_mem_attributes', 'start', 'end', 'attributes'),
   // private: 1, shared: 0; zapped: stage-2 leaves
-  own('kvm_gmem_set_attributes', 'file', 'index', 'pages', 'private', 'zapped'),
-  own('kvm_gmem_split_folio', 'file', 'index', 'pfn'),
-  own('kvm_gmem_merge_folio', 'file', 'index', 'pfn'),
+  own('gmem_set_attributes', 'file', 'index', 'pages', 'private', 'zapped'),
+  own('gmem_split_folio', 'file', 'index', 'pfn'),
+  own('gmem_merge_folio', 'file', 'index', 'pfn'),
   // type: PageType of the frame
   own('gmemscope_memory_failure', 'pfn', 'type', 'index'),
-  own('kvm_gmem_error_folio', 'file', 'index', 'pfn', 'zapped'),
+  own('gmem_error_folio', 'file', 'index', 'pfn', 'zapped'),
   // pinned: 1 taken, 0 given back (pfn 0)
   own('gmemscope_pin', 'gpa', 'pfn', 'pinned'),
   // frames: free, and held by the process that makes the pressure
   own('gmemscope_pressure', 'free', 'hog'),
+  // error: RmError; option: DonateOption; from, to: extent labels; access, flags: Access, MapFlag
+  own('gunyah_rm_call', 'vmid', 'message', 'error'),
+  own('gunyah_memextent_donate', 'option', 'pfn', 'pages', 'from', 'to'),
+  own('gunyah_addrspace_map', 'vmid', 'gfn', 'pfn', 'access', 'flags'),
+  own('gunyah_addrspace_unmap', 'vmid', 'gfn', 'pfn'),
+  own('gunyah_sanitise', 'pfn'),
 ] as const
 
 /** Who asked for a conversion. */

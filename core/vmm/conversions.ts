@@ -1,8 +1,8 @@
 // The guest asks to share or unshare: the policy decides, KVM converts, and what lost its use is given back.
 
 import { Errno, errnoName } from '../base/errno.ts'
+import { SbiError } from '../hart/sbi.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
-import { SbiError } from '../kvm/sbi.ts'
 import { Asker } from '../trace/events.ts'
 import type { Conversion } from './guest-memory.ts'
 import type { VcpuLoopHooks } from './vcpu-hooks.ts'

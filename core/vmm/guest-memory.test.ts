@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from 'vitest'
 import { RAM_BASE } from '../devices/memory-map.ts'
+import { SbiError } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { memoryFailure } from '../host/memory-failure.ts'
 import { linuxVersions } from '../kvm/behaviours.ts'
-import { SbiError } from '../kvm/sbi.ts'
 import { Asker } from '../trace/events.ts'
 import { answerConversion, CONVERT_ATTEMPTS, convertPatiently } from './conversions.ts'
 import { hostConvert, hostPin, hostPunchHole, hostRead, hostUnpin, hostWrite } from './host-actions.ts'

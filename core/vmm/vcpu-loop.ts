@@ -2,9 +2,9 @@
 
 import { Errno } from '../base/errno.ts'
 import { PAGE_SIZE } from '../base/units.ts'
+import { SbiCovg, SbiDbcn, SbiError, SbiExtension } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { KvmSystemEvent } from '../kvm/kvm-run.ts'
-import { SbiCovg, SbiDbcn, SbiError, SbiExtension } from '../kvm/sbi.ts'
 import { ExitReason, HypercallError, KVM_MAP_GPA_RANGE_ENCRYPTED, Kvm } from '../kvm/uapi.ts'
 import { answerConversion } from './conversions.ts'
 import { hostRead } from './host-actions.ts'

@@ -15,6 +15,7 @@ const typeNames = new Map<number, string>(
     pgtable: 'stage-2 page table',
     kernel: 'kernel',
     hwpoison: 'out of use: memory error',
+    lost: 'out of use: lent to a guest that did not give it back',
   } satisfies Record<keyof typeof PageType, string>).map(([name, text]) => [
     PageType[name as keyof typeof PageType],
     text,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { elf } from '../../core/engine/testing/elf.ts'
-import { SbiExtension } from '../../core/kvm/sbi.ts'
+import { SbiExtension } from '../../core/hart/sbi.ts'
 import { assemble } from '../../core/riscv/asm.ts'
 import { headless, stress } from './testing/run.ts'
 

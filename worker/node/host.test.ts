@@ -2,7 +2,7 @@
 // pins, memory errors and memory pressure, each with what the person is told and what makes the guest go on.
 
 import { describe, expect, test } from 'vitest'
-import { SbiExtension } from '../../core/kvm/sbi.ts'
+import { SbiExtension } from '../../core/hart/sbi.ts'
 import type { MachineStats } from '../../core/machine/api.ts'
 import { linuxVersions, storeKinds } from '../../core/machine/host-choice.ts'
 import { assemble } from '../../core/riscv/asm.ts'

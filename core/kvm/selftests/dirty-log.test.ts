@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../../base/errno.ts'
 import { gpa, hva } from '../../base/units.ts'
+import { vcpuStatOffset } from '../../hart/vcpu-stats.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
 import { handleGuestFault } from '../fault.ts'
 import { checkInvariants } from '../invariants.ts'
@@ -15,7 +16,6 @@ import { InlineMachine } from '../testing/inline-vcpus.ts'
 import { KvmHost } from '../testing/kvm-host.ts'
 import { Cap, ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryRegion2 } from '../uapi.ts'
 import { clearDirtyLogRequest, dirtyLog, enableCapRequest } from '../uapi-structs.ts'
-import { vcpuStatOffset } from '../vcpu-stats.ts'
 
 const PAGE = 4096
 const DATA = 0x90000000

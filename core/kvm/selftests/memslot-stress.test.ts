@@ -39,7 +39,7 @@ const machineWith = (vcpus: number, flags = 0) => {
       }),
     )
   expect(kvm.run(set(SLOT, DATA, SIZE, uaddr))).toBe(0)
-  for (const id of machine.fds.keys()) machine.vcpu(id).mpState = 0
+  for (const id of machine.fds.keys()) machine.vcpu(id).hart.mpState = 0
   const violations = (): string[] => checkInvariants({ host: kvm.host, vms: [machine.vm] })
   return { machine, kvm, vmFd, uaddr, set, violations }
 }

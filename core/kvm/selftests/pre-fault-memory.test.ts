@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest'
 import { Errno } from '../../base/errno.ts'
 import { hva } from '../../base/units.ts'
+import { vcpuStatOffset } from '../../hart/vcpu-stats.ts'
 import { type HostProfile, profileByName } from '../profiles.ts'
 import { InlineMachine } from '../testing/inline-vcpus.ts'
 import { finish, report, runReporting } from '../testing/programs.ts'
 import { Cap, ExitReason, KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag, memoryRegion2 } from '../uapi.ts'
 import { preFaultRequest, readPreFault } from '../uapi-structs.ts'
-import { vcpuStatOffset } from '../vcpu-stats.ts'
 
 const PAGE = 4096
 const DATA = 0x90000000
@@ -91,7 +91,7 @@ describe.each([
 
   test('an error or progress, never both; a signal is EINTR, and trying again goes on', () => {
     const { machine, preFault } = machineWith(isPrivate)
-    machine.vcpu().signal()
+    machine.vcpu().hart.signal()
     expect(preFault(DATA, 2 * PAGE)).toEqual({ result: -Errno.EINTR, gpa: DATA, size: 2 * PAGE })
     expect(preFault(DATA, 2 * PAGE)).toEqual({ result: 0, gpa: DATA + 2 * PAGE, size: 0 })
   })

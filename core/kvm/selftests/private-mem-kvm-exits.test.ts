@@ -35,7 +35,7 @@ const machineWith = (vcpus: number, gmem: boolean, isPrivate = true) => {
     kvm.setSlot(vmFd, { slot: SLOT, flags, gpa: DATA, size, uaddr, fd })
   expect(setSlot(PAGE)).toBe(0)
   if (isPrivate) kvm.setAttributes(vmFd, DATA, PAGE, KVM_MEMORY_ATTRIBUTE_PRIVATE)
-  for (const id of fds.keys()) machine.vcpu(id).mpState = 0
+  for (const id of fds.keys()) machine.vcpu(id).hart.mpState = 0
   /** KVM_RUN fails with this errno, and with the exit that goes with it. */
   const expectFault = (errno: number, memoryFault: unknown, id = 0): void => {
     expect(machine.run(id)).toBe(-errno)
@@ -175,7 +175,7 @@ describe('facts of KVM_RUN', () => {
     run.immediateExit = true
     expect([machine.run(), run.exitReason]).toEqual([-Errno.EINTR, ExitReason.MEMORY_FAULT])
     run.immediateExit = false
-    machine.vcpu().signal()
+    machine.vcpu().hart.signal()
     expect([machine.run(), run.exitReason]).toEqual([-Errno.EINTR, ExitReason.INTR])
     // One signal, one EINTR.
     expect([machine.run(), run.exitReason]).toEqual([-Errno.EFAULT, ExitReason.MEMORY_FAULT])

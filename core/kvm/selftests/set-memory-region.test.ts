@@ -141,7 +141,7 @@ const spinning = (vcpus: number, mmio: number) => {
   const seen: number[][] = machine.fds.map(() => [])
   for (const id of machine.fds.keys()) {
     machine.load(`li s0, ${DATA}\nloop:\nld t0, 0(s0)\n${report('t0')}j loop`, id)
-    machine.vcpu(id).mpState = 0
+    machine.vcpu(id).hart.mpState = 0
   }
   /** Answers an exit; a vCPU stops once the VMM is done and it has reported twice more. */
   const left = machine.fds.map(() => 2)

@@ -4,7 +4,7 @@
 // doorbell where nothing is mapped: the KVM_EXIT_MMIO carries its result.
 
 import { Errno } from '../../base/errno.ts'
-import { MpState } from '../mp-state.ts'
+import { MpState } from '../../hart/mp-state.ts'
 import { OneReg } from '../one-reg.ts'
 import { ExitReason, Kvm } from '../uapi.ts'
 import type { InlineMachine } from './inline-vcpus.ts'

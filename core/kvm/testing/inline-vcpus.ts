@@ -3,17 +3,18 @@
 import { hpa } from '../../base/units.ts'
 import { Engine } from '../../engine/engine.ts'
 import { Vcpu } from '../../engine/vcpu-block.ts'
+import { VcpuCommand } from '../../hart/requests.ts'
+import { VcpuThread } from '../../hart/vcpu-thread.ts'
 import { HostMemory } from '../../host/host-memory.ts'
 import { vcpuBlock } from '../../host/layout.ts'
 import type { TaskHandle } from '../../host/scheduler.ts'
 import { assemble } from '../../riscv/asm.ts'
+import { kvmFace } from '../face.ts'
 import { OneReg } from '../one-reg.ts'
 import { DEFAULT_VERSION, hostProfile } from '../profiles.ts'
-import { VcpuCommand } from '../requests.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, MemFlag } from '../uapi.ts'
 import type { KvmVcpu } from '../vcpu.ts'
 import { VcpuFile, VcpuMaker } from '../vcpu-file.ts'
-import { VcpuThread } from '../vcpu-thread.ts'
 import type { Vm } from '../vm.ts'
 import { KvmHost, type KvmHostOptions } from './kvm-host.ts'
 
@@ -69,6 +70,7 @@ export class InlineMachine {
     this.#threads = this.fds.map(
       (_, index) =>
         new VcpuThread({
+          face: kvmFace,
           buffer: memory.buffer,
           layout: memory.layout,
           index,

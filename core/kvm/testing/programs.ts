@@ -1,8 +1,8 @@
 // Pieces of guest programs, and ways to drive vCPUs together with their VMM, for the tests named after kernel selftests.
 
+import { SbiExtension } from '../../hart/sbi.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
 import { seededRandom, type TaskHandle } from '../../host/scheduler.ts'
-import { SbiExtension } from '../sbi.ts'
 import { ExitReason } from '../uapi.ts'
 import type { InlineMachine } from './inline-vcpus.ts'
 

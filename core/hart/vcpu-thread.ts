@@ -12,8 +12,8 @@ import { Header, type HostLayout, vcpuBlock } from '../host/layout.ts'
 import { traceEventNumber } from '../trace/events.ts'
 import type { TraceRing } from '../trace/ring.ts'
 import { decodeMmio, extendLoad } from './mmio.ts'
-import { KvmRequest, VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from './requests.ts'
-import { type SbiThreadContext, sbiInThread } from './sbi-thread.ts'
+import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuRequest, VcpuWords } from './requests.ts'
+import { type SbiImplementation, type SbiThreadContext, sbiInThread } from './sbi-thread.ts'
 import { VcpuRegisters } from './vcpu-registers.ts'
 import { type VcpuStatName, vcpuStatOffset } from './vcpu-stats.ts'
 
@@ -25,7 +25,20 @@ export interface InKernelDevices {
   store(gpa: number, length: number, value: number): void
 }
 
+/** Which hypervisor the hart runs under, as the guest and the trace see it. */
+export interface HypervisorFace {
+  readonly sbi: SbiImplementation
+  /** Names of the trace events for what the thread does itself. */
+  readonly events: {
+    readonly entry: string
+    readonly exit: string
+    readonly mmio: string
+    readonly wakeup: string
+  }
+}
+
 export interface VcpuThreadOptions {
+  readonly face: HypervisorFace
   readonly buffer: SharedArrayBuffer
   readonly layout: HostLayout
   /** Hart id. */
@@ -46,11 +59,6 @@ const TICKS_PER_US = TIMEBASE_HZ / 1e6
 const SPINS = 500
 const MAX_HALT_MS = 60_000
 
-const KVM_ENTRY = traceEventNumber('kvm_entry')
-const KVM_EXIT = traceEventNumber('kvm_exit')
-const KVM_MMIO = traceEventNumber('kvm_mmio')
-const KVM_VCPU_WAKEUP = traceEventNumber('kvm_vcpu_wakeup')
-
 export class VcpuThread {
   readonly #o: VcpuThreadOptions
   readonly #words: VcpuWords
@@ -58,14 +66,23 @@ export class VcpuThread {
   readonly #header: Int32Array
   readonly #sbi: SbiThreadContext
   readonly #patience = new Patience()
+  /** Numbers of the trace events. */
+  readonly #events: { entry: number; exit: number; mmio: number; wakeup: number }
 
   constructor(options: VcpuThreadOptions) {
-    const { buffer, layout, index, vcpuCount } = options
+    const { buffer, layout, index, vcpuCount, face } = options
     this.#o = options
     this.#words = new VcpuWords(buffer, vcpuBlock(layout, index))
     this.#registers = new VcpuRegisters(buffer, vcpuBlock(layout, index))
     this.#header = new Int32Array(buffer, 0, 1024)
+    this.#events = {
+      entry: traceEventNumber(face.events.entry),
+      exit: traceEventNumber(face.events.exit),
+      mmio: traceEventNumber(face.events.mmio),
+      wakeup: traceEventNumber(face.events.wakeup),
+    }
     this.#sbi = {
+      implementation: face.sbi,
       registers: this.#registers,
       vcpus: Array.from({ length: vcpuCount }, (_, hart) => new VcpuWords(buffer, vcpuBlock(layout, hart))),
       halt: () => this.#halt(),
@@ -118,7 +135,7 @@ export class VcpuThread {
   /** Runs the guest until the hypervisor worker is needed; returns why. */
   #runGuest(): number {
     const words = this.#words
-    this.#trace(KVM_ENTRY, this.#registers.number(Vcpu.PC))
+    this.#trace(this.#events.entry, this.#registers.number(Vcpu.PC))
     for (;;) {
       words.store(Vcpu.POLL, 0)
       words.store(Vcpu.MODE, VcpuMode.IN_GUEST_MODE)
@@ -152,9 +169,9 @@ export class VcpuThread {
   #serveRequests(): boolean {
     const served = this.#words.load(Vcpu.REQUESTS)
     // The caches are dropped before the bits are cleared: a cleared bit says that it has happened.
-    if (served & (KvmRequest.TLB_FLUSH | KvmRequest.FENCE_I)) this.#o.engine.flushTlb()
+    if (served & (VcpuRequest.TLB_FLUSH | VcpuRequest.FENCE_I)) this.#o.engine.flushTlb()
     Atomics.and(this.#words.words, Vcpu.REQUESTS >> 2, ~served)
-    return (served & KvmRequest.SIGNAL) !== 0
+    return (served & VcpuRequest.SIGNAL) !== 0
   }
 
   /** True when the exit was served here and the guest can go on. */
@@ -192,12 +209,12 @@ export class VcpuThread {
     if (access.write) {
       const value = registers.xLow(access.register)
       this.#o.devices.store(gpa, access.length, value)
-      this.#trace(KVM_MMIO, 2, access.length, gpa, value >>> 0)
+      this.#trace(this.#events.mmio, 2, access.length, gpa, value >>> 0)
     } else {
       const value = this.#o.devices.load(gpa, access.length)
       const [low, high] = extendLoad(access, value, 0)
       registers.setXPair(access.register, low, high)
-      this.#trace(KVM_MMIO, 1, access.length, gpa, value >>> 0)
+      this.#trace(this.#events.mmio, 1, access.length, gpa, value >>> 0)
     }
     registers.advancePc(registers.word(Vcpu.EXIT_INSN_LEN))
     return true
@@ -220,7 +237,7 @@ export class VcpuThread {
     }
     words.store(Vcpu.HALTED, 0)
     this.#count('halt_wakeup')
-    this.#trace(KVM_VCPU_WAKEUP, ((this.#o.now() - start) * 1e9) / TIMEBASE_HZ, 1, 1)
+    this.#trace(this.#events.wakeup, ((this.#o.now() - start) * 1e9) / TIMEBASE_HZ, 1, 1)
   }
 
   #ticksToTimer(): number {
@@ -236,7 +253,7 @@ export class VcpuThread {
     const registers = this.#registers
     const fault = exit >= Exit.FETCH_GUEST_PAGE_FAULT && exit !== Exit.VIRTUAL_INSTRUCTION
     this.#trace(
-      KVM_EXIT,
+      this.#events.exit,
       registers.number(Vcpu.PC),
       exit,
       fault ? registers.number(Vcpu.EXIT_STVAL) : 0,

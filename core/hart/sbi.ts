@@ -48,13 +48,15 @@ export const SbiSrst = { SHUTDOWN: 0, COLD_REBOOT: 1, WARM_REBOOT: 2 } as const
 export const SbiDbcn = { WRITE: 0, READ: 1, WRITE_BYTE: 2 } as const
 export const SbiCovg = { SHARE: 2, UNSHARE: 3 } as const
 
-/** Extensions the VMM answers (KVM_EXIT_RISCV_SBI) and must enable first; bits of Vcpu.SBI_FORWARD. */
-export const SbiForward = { DBCN: 1 << 0, COVG: 1 << 1 } as const
+/**
+ * Extensions that not every vCPU has, bits of Vcpu.SBI_FORWARD. KVM forwards DBCN and COVG to the VMM
+ * (KVM_EXIT_RISCV_SBI), which enables them first; its hypercalls are always there, as the instruction is on x86, and
+ * one that is not enabled answers ENOSYS.
+ */
+export const SbiForward = { DBCN: 1 << 0, COVG: 1 << 1, HYPERCALL: 1 << 2 } as const
 
 /** SBI 3.0, as BASE spec_version reports it. */
 export const SBI_SPEC_VERSION = 0x03000000
-/** KVM's implementation id. */
-export const SBI_IMPL_KVM = 3
 /** Registers of the calling convention. */
 export const SBI_A0 = 10
 export const SBI_A1 = 11

@@ -3,13 +3,12 @@
 // Everything else (HSM start and stop, SRST, DBCN, COVG) goes to the hypervisor worker (sbi-kernel.ts).
 
 import { Vcpu } from '../engine/vcpu-block.ts'
-import { KvmRequest, requestAndWait, type VcpuWords } from './requests.ts'
+import { requestAndWait, VcpuRequest, type VcpuWords } from './requests.ts'
 import {
   SBI_A0,
   SBI_A1,
   SBI_EID,
   SBI_FID,
-  SBI_IMPL_KVM,
   SBI_SPEC_VERSION,
   SbiBase,
   SbiError,
@@ -18,10 +17,10 @@ import {
   SbiHsm,
   SbiRfence,
 } from './sbi.ts'
+import type { SbiReturn } from './sbi-hsm.ts'
 import type { VcpuRegisters } from './vcpu-registers.ts'
 
 const SSIP = 1 << 1
-const LINUX_VERSION_CODE = 0x070200
 
 /** The extensions BASE probe finds; the forwarded ones only while their bit is set. */
 const probed = new Map<number, number>([
@@ -33,22 +32,22 @@ const probed = new Map<number, number>([
   [SbiExtension.SRST, 0],
   [SbiExtension.DBCN, SbiForward.DBCN],
   [SbiExtension.COVG, SbiForward.COVG],
-  // Always there, as the instruction is on x86; a hypercall that is not enabled answers ENOSYS.
-  [SbiExtension.KVM_HYPERCALL, 0],
+  [SbiExtension.KVM_HYPERCALL, SbiForward.HYPERCALL],
 ])
 
+/** Who implements SBI, as BASE tells the guest. */
+export interface SbiImplementation {
+  readonly id: number
+  readonly version: number
+}
+
 export interface SbiThreadContext {
+  readonly implementation: SbiImplementation
   readonly registers: VcpuRegisters
   /** All vCPUs of the machine, by hart id. */
   readonly vcpus: readonly VcpuWords[]
   /** Sleeps as WFI does. */
   readonly halt: () => void
-}
-
-/** What a call answers: a0 and a1. */
-interface SbiReturn {
-  readonly error: number
-  readonly value: number
 }
 
 const answer = (error: number, value = 0): SbiReturn => ({ error, value })
@@ -74,9 +73,9 @@ const base = (context: SbiThreadContext, fid: number): SbiReturn => {
     case SbiBase.SPEC_VERSION:
       return answer(SbiError.SUCCESS, SBI_SPEC_VERSION)
     case SbiBase.IMPL_ID:
-      return answer(SbiError.SUCCESS, SBI_IMPL_KVM)
+      return answer(SbiError.SUCCESS, context.implementation.id)
     case SbiBase.IMPL_VERSION:
-      return answer(SbiError.SUCCESS, LINUX_VERSION_CODE)
+      return answer(SbiError.SUCCESS, context.implementation.version)
     case SbiBase.PROBE: {
       const forwarded = probed.get(context.registers.x(SBI_A0))
       const found =
@@ -111,7 +110,7 @@ const remoteFence = (context: SbiThreadContext, fid: number): SbiReturn => {
   if (fid > SbiRfence.SFENCE_VMA_ASID) return answer(SbiError.NOT_SUPPORTED)
   const targets = selectHarts(context)
   if (!targets) return answer(SbiError.INVALID_PARAM)
-  requestAndWait(targets, fid === SbiRfence.FENCE_I ? KvmRequest.FENCE_I : KvmRequest.TLB_FLUSH)
+  requestAndWait(targets, fid === SbiRfence.FENCE_I ? VcpuRequest.FENCE_I : VcpuRequest.TLB_FLUSH)
   return answer(SbiError.SUCCESS)
 }
 

@@ -64,6 +64,8 @@ export class Stage2 {
   readonly #host: Host
   readonly #owner: number
   readonly #unlinked: Pfn[] = []
+  readonly #leaves: Int32Array | null
+  readonly #keepTables: boolean
   /** First of the four frames of the root table. */
   readonly root: Pfn
   /** Table frames in use, the root's four included. */
@@ -73,20 +75,25 @@ export class Stage2 {
   /** 2 MiB leaves. */
   largeLeaves = 0
 
-  /** `owner`: the VM's row. Throws ENOMEM. */
-  constructor(host: Host, owner: number) {
+  /**
+   * `owner`: the VM's row. `counted`: the folio table counts the leaves of a frame. `keepTables`: a table stays when its
+   * last leaf goes, so that mapping again what was unmapped cannot fail. Throws ENOMEM.
+   */
+  constructor(host: Host, owner: number, counted = true, keepTables = false) {
     this.#host = host
     this.#owner = owner
+    this.#keepTables = keepTables
+    this.#leaves = counted ? host.memory.folios.guestMapcount : null
     this.root = host.buddy.alloc(ROOT_ORDER, PageType.pgtable, owner, 0)
     for (let i = 0; i < 1 << ROOT_ORDER; i++) host.memory.zeroFrame((this.root + i) as Pfn)
   }
 
   /** Maps a gfn to a frame. False: no memory for a table, or a gfn that Sv39x4 does not reach. Replaces a leaf that is there. */
-  map(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean): boolean {
+  map(gfn: number, pfn: Pfn, writable: boolean, isPrivate: boolean, executable = true): boolean {
     const middleAt = this.#makeMiddle(gfn)
     if (middleAt < 0) return false
     const { memory } = this.#host
-    const entry = leafEntry(pfn, writable, isPrivate)
+    const entry = leafEntry(pfn, writable, isPrivate, executable)
     const low = memory.u32[middleAt / 4]
     if (low & LEAF) {
       if (memory.loadEntry(middleAt) + (gfn % LARGE_LEAF_PAGES) * NEXT_FRAME === entry) return true
@@ -103,12 +110,12 @@ export class Stage2 {
     }
     const table = this.#pfnAt(middleAt)
     const at = this.#entryAt(table, gfn, 0)
-    if (memory.u32[at / 4] & Pte.V) memory.folios.guestMapcount[this.#pfnAt(at)]--
+    if (memory.u32[at / 4] & Pte.V) this.#countLeaves(this.#pfnAt(at), 1, -1)
     else {
       this.#count(table, 1)
       this.mapped++
     }
-    memory.folios.guestMapcount[pfn]++
+    this.#countLeaves(pfn, 1, 1)
     memory.storeEntry(at, entry)
     return true
   }
@@ -128,8 +135,7 @@ export class Stage2 {
       if (memory.loadEntry(middleAt) === entry) return true
       this.#forgetLarge(middleAt)
     } else this.#forgetTable(this.#pfnAt(middleAt))
-    const { guestMapcount } = memory.folios
-    for (let i = 0; i < LARGE_LEAF_PAGES; i++) guestMapcount[pfn + i]++
+    this.#countLeaves(pfn, LARGE_LEAF_PAGES, 1)
     this.mapped += LARGE_LEAF_PAGES
     this.largeLeaves++
     memory.storeEntry(middleAt, entry)
@@ -155,7 +161,7 @@ export class Stage2 {
       if (isTable(u32[middleAt / 4])) {
         const table = this.#pfnAt(middleAt)
         this.#unmapTable(table, gfn, to, filter)
-        if (this.#count(table, 0) === 0) {
+        if (this.#count(table, 0) === 0 && !this.#keepTables) {
           this.#unlink(middleAt, table)
           this.#count(frameOf(middleAt), -1)
         }
@@ -184,7 +190,7 @@ export class Stage2 {
       const low = memory.u32[at / 4]
       if (!(low & Pte.V)) continue
       if (low & PTE_PRIVATE ? !filter.private : !filter.shared) continue
-      memory.folios.guestMapcount[this.#pfnAt(at)]--
+      this.#countLeaves(this.#pfnAt(at), 1, -1)
       memory.storeEntry(at, 0)
       dropped++
     }
@@ -229,6 +235,12 @@ export class Stage2 {
     memory.storeEntry(at, memory.loadEntry(at) - (Pte.W | Pte.D))
   }
 
+  /** A 2 MiB leaf around a gfn becomes a table, so that a part of it can go. False: no memory for the table. */
+  split(gfn: number): boolean {
+    const middleAt = this.#middleAt(gfn)
+    return middleAt < 0 || !(this.#host.memory.u32[middleAt / 4] & LEAF) || this.#split(middleAt)
+  }
+
   /** Replaces a 2 MiB leaf by a table of the 512 leaves it stands for. False: no memory for the table. */
   #split(middleAt: number): boolean {
     const table = this.#newTable()
@@ -248,18 +260,16 @@ export class Stage2 {
 
   /** A 2 MiB leaf is about to go: its pages are mapped no more. */
   #forgetLarge(middleAt: number): void {
-    const { guestMapcount } = this.#host.memory.folios
-    const pfn = this.#pfnAt(middleAt)
-    for (let i = 0; i < LARGE_LEAF_PAGES; i++) guestMapcount[pfn + i]--
+    this.#countLeaves(this.#pfnAt(middleAt), LARGE_LEAF_PAGES, -1)
     this.mapped -= LARGE_LEAF_PAGES
     this.largeLeaves--
   }
 
   /** A table of leaves is about to go; walkers may be in it until the flush, so its entries stay. */
   #forgetTable(table: Pfn): void {
-    const { folios, u32 } = this.#host.memory
+    const { u32 } = this.#host.memory
     for (let i = 0, at = table * PAGE_SIZE; i < TABLE_ENTRIES; i++, at += PTE_SIZE)
-      if (u32[at / 4] & Pte.V) folios.guestMapcount[this.#pfnAt(at)]--
+      if (u32[at / 4] & Pte.V) this.#countLeaves(this.#pfnAt(at), 1, -1)
     this.mapped -= this.#count(table, 0)
     this.#unlinked.push(table)
     this.tablePages--
@@ -332,6 +342,20 @@ export class Stage2 {
     }
   }
 
+  /** The walk of one access: the frame it reaches, or -1 where it faults. */
+  translate(gfn: number, write: boolean): number {
+    const { u32 } = this.#host.memory
+    const middleAt = this.#middleAt(gfn)
+    if (middleAt < 0) return -1
+    let at = middleAt
+    let page = gfn % LARGE_LEAF_PAGES
+    if (isTable(u32[at / 4])) {
+      at = this.#entryAt(this.#pfnAt(at), gfn, 0)
+      page = 0
+    }
+    return u32[at / 4] & (write ? Pte.W : Pte.R) ? this.#pfnAt(at) + page : -1
+  }
+
   /** The entries on the way to a gfn, root first; the last is a leaf or invalid. None beyond what Sv39x4 reaches. */
   walk(gfn: number): Stage2Step[] {
     const steps: Stage2Step[] = []
@@ -388,6 +412,11 @@ export class Stage2 {
     this.tablePages = 0
   }
 
+  /** Leaves of `pages` frames came (1) or went (-1). */
+  #countLeaves(pfn: number, pages: number, by: number): void {
+    if (this.#leaves) for (let i = 0; i < pages; i++) this.#leaves[pfn + i] += by
+  }
+
   /** The valid entries of a table are counted in its row's `index` column. */
   #count(table: Pfn, by: number): number {
     const { index } = this.#host.memory.folios
@@ -409,8 +438,8 @@ export class Stage2 {
   }
 }
 
-const leafEntry = (pfn: Pfn, writable: boolean, isPrivate: boolean): number =>
-  gstageLeaf(pfn, Pte.R | Pte.X | (writable ? Pte.W : 0)) + (isPrivate ? PTE_PRIVATE : 0)
+const leafEntry = (pfn: Pfn, writable: boolean, isPrivate: boolean, executable = true): number =>
+  gstageLeaf(pfn, Pte.R | (executable ? Pte.X : 0) | (writable ? Pte.W : 0)) + (isPrivate ? PTE_PRIVATE : 0)
 
 const isTable = (low: number): boolean => (low & (Pte.V | LEAF)) === Pte.V
 

@@ -4,7 +4,7 @@ import type { Pfn } from '../base/units.ts'
 import { PageType } from '../host/folio-table.ts'
 import { Host } from '../host/host.ts'
 import { HostMemory } from '../host/host-memory.ts'
-import { LARGE_LEAF_PAGES, Stage2 } from './mmu.ts'
+import { LARGE_LEAF_PAGES, Stage2 } from './stage2.ts'
 
 const BOTH = { private: true, shared: true }
 /** Three 2 MiB regions around a gigabyte's end, so that two level-1 tables take part. */

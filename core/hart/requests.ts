@@ -13,7 +13,7 @@ import type { KernelTask } from '../host/kernel-task.ts'
 export const VcpuMode = { OUTSIDE_GUEST_MODE: 0, IN_GUEST_MODE: 1, EXITING_GUEST_MODE: 2 } as const
 
 /** Request bits (KVM_REQ_*). */
-export const KvmRequest = {
+export const VcpuRequest = {
   /** Drop every translation: stage 2 changed, or another hart asked for sfence.vma. */
   TLB_FLUSH: 1 << 0,
   /** Drop cached code: another hart asked for fence.i. */
@@ -48,7 +48,7 @@ export class VcpuWords {
   readonly words: Int32Array
 
   constructor(buffer: SharedArrayBuffer, block: number) {
-    this.words = new Int32Array(buffer, block, Vcpu.KVM_RUN >> 2)
+    this.words = new Int32Array(buffer, block, Vcpu.RUN_PAGE >> 2)
   }
 
   load(offset: number): number {
@@ -97,12 +97,12 @@ export class VcpuWords {
 
 /** kvm_flush_remote_tlbs: after it, no vCPU uses a translation it held before. */
 export function* flushRemoteTlbs(vcpus: readonly VcpuWords[]): KernelTask<void> {
-  for (const vcpu of vcpus) vcpu.request(KvmRequest.TLB_FLUSH)
+  for (const vcpu of vcpus) vcpu.request(VcpuRequest.TLB_FLUSH)
   for (const vcpu of vcpus) {
-    if (vcpu.acknowledged(KvmRequest.TLB_FLUSH)) continue
+    if (vcpu.acknowledged(VcpuRequest.TLB_FLUSH)) continue
     yield {
       at: 'kvm_flush_remote_tlbs/wait_ack',
-      until: () => vcpu.acknowledged(KvmRequest.TLB_FLUSH),
+      until: () => vcpu.acknowledged(VcpuRequest.TLB_FLUSH),
     }
   }
 }
