@@ -55,7 +55,7 @@ const ask = (page: Page, request: DiskRequest, stays = false): Promise<Answer> =
 const IMAGE_BYTES = 10_000
 const clean = Array.from({ length: 8 }, (_, i) => i)
 
-test('a disk is kept for its image, and for no other', async ({ page }) => {
+test('D10 a disk is kept for its image, and for no other', async ({ page }) => {
   await page.goto('/icon.svg')
   const write = { imageBytes: IMAGE_BYTES, offset: 2, bytes: [91, 92, 93], read: 8 }
   const written = [0, 1, 91, 92, 93, 5, 6, 7]
@@ -66,7 +66,7 @@ test('a disk is kept for its image, and for no other', async ({ page }) => {
   expect(await ask(page, { ...readBack, imageBytes: IMAGE_BYTES + 1 })).toEqual({ bytes: clean })
 })
 
-test('a disk in use elsewhere is refused with the remedy', async ({ page }) => {
+test('D10 a disk in use elsewhere is refused with the remedy', async ({ page }) => {
   await page.goto('/icon.svg')
   const request = { imageBytes: IMAGE_BYTES, offset: 0, bytes: [], read: 8 }
   expect(await ask(page, request, true)).toEqual({ bytes: clean })

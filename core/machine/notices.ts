@@ -1,7 +1,7 @@
 // What the machine tells a person, in words, and not more often than a person can read.
 
 import { PAGE_SIZE } from '../base/units.ts'
-import { type DriverFault, GuestMemoryFault } from '../devices/virtio/device-memory.ts'
+import { type DriverFault, GuestMemoryFault, type Unreachable } from '../devices/virtio/device-memory.ts'
 import type { VmmNotices } from '../vmm/vcpu-hooks.ts'
 import type { MachineNotice } from './api.ts'
 
@@ -24,6 +24,14 @@ const unreachable = ({ gpa, why, error }: GuestMemoryFault): string => {
     case 'unbacked':
       return `It reached for guest memory at ${hex(gpa)}, for which the host had no frame: the VMM's access failed with ${error}.`
   }
+}
+
+/** What a person can do about it, where something can be done. */
+const remedies: Partial<Record<Unreachable, string>> = {
+  private:
+    ' Queues and buffers must be shared with the host: have the guest share the page, or start the machine with shared memory.',
+  poisoned: ' Punch the page in the host panel first.',
+  unbacked: ' Release the memory pressure first.',
 }
 
 export class Notices implements VmmNotices {
@@ -100,10 +108,7 @@ export class Notices implements VmmNotices {
   /** A device stopped over what its driver gave it. */
   deviceStopped(device: string, fault: DriverFault): void {
     const memory = fault instanceof GuestMemoryFault ? fault : null
-    const remedy =
-      memory?.why === 'private'
-        ? ' Queues and buffers must be shared with the host: have the guest share the page, or start the machine with shared memory.'
-        : ''
+    const remedy = memory === null ? '' : (remedies[memory.why] ?? '')
     const cause = memory ? unreachable(memory) : `The driver broke the rules: ${fault.message}.`
     this.#pass({
       severity: 'error',

@@ -83,7 +83,7 @@ test('a page with a memory error is out of reach, and says so', () => {
   })
 })
 
-describe('memory that is given back', () => {
+describe('D9 memory that is given back', () => {
   it.each([
     ['6.8', false],
     ['7.2', false],

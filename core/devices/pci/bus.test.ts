@@ -71,7 +71,7 @@ it('sizes a BAR by ones, and decodes it where it is placed while memory is enabl
   }
 })
 
-it('keeps identity and capabilities, and ends, whatever a guest stores anywhere', () => {
+it('D4 keeps identity and capabilities, and ends, whatever a guest stores anywhere', () => {
   const places = fc.oneof(
     fc.nat(PCI_ECAM_SIZE - 8).map((at) => PCI_ECAM_BASE + at),
     fc

@@ -42,7 +42,7 @@ describe('OverlayDisk', () => {
     ).toBe(true)
   })
 
-  it('is a disk, in memory and in a file that is opened again at any time, and leaves the image alone', () => {
+  it('D10 is a disk, in memory and in a file that is opened again at any time, and leaves the image alone', () => {
     const image = IMAGE.slice()
     fc.assert(
       fc.property(writes, (steps) => {
@@ -91,7 +91,7 @@ describe('an overlay file', () => {
     expect(() => open(other)).toThrow(OverlayMismatch)
   })
 
-  it('cut off anywhere, has each block as it was before or after a write that was not flushed', () => {
+  it('D10 cut off anywhere, has each block as it was before or after a write that was not flushed', () => {
     const old = new Uint8Array(BLOCK_BYTES).fill(1)
     const fresh = new Uint8Array(BLOCK_BYTES).fill(2)
     fc.assert(

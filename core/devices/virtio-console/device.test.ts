@@ -60,7 +60,7 @@ describe('printing', () => {
     expect(queue.takeUsed()).toEqual([{ head: 1, written: 0 }])
   })
 
-  it('prints all in order, whatever the sizes of requests and of readings', () => {
+  it('D8 prints all in order, whatever the sizes of requests and of readings', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ minLength: 0, maxLength: 200 }), { maxLength: 7 }),

@@ -120,7 +120,7 @@ describe('SplitQueue', () => {
     expect(() => run(queue.waiting())).toThrow(/misaligned/)
   })
 
-  it('ends and stays in RAM, whatever a driver writes', () => {
+  it('D5 ends and stays in RAM, whatever a driver writes', () => {
     const byte = { min: 0, max: RAM_BYTES / 16 }
     // Descriptors near the plausible, so that chains get long before they break.
     const descriptor = fc.record({
