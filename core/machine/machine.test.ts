@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Header } from '../host/layout.ts'
 import type { MachineConfig } from './api.ts'
+import { deviceRegionsOf } from './device-regions.ts'
 import { defaultHostChoice } from './host-choice.ts'
 import { Machine } from './machine.ts'
+import { MachineView } from './view.ts'
 
 const PAGE = 4096
 const MIB = 2 ** 20
@@ -49,7 +51,7 @@ const created = async (change: Partial<MachineConfig> = {}) => {
   const machine = newMachine()
   const memory = await machine.create({ ...config, ...change }, events)
   const stop = (): void => void Atomics.store(new Int32Array(memory.buffer), Header.STOP, 1)
-  return { machine, stop }
+  return { machine, memory, stop }
 }
 
 const BAD = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, 0.5, 2 ** 53]
@@ -109,6 +111,18 @@ test.each(['7.2', 'next-in-place'] as const)(
     stop()
   },
 )
+
+test('the registers on the axis are those of the devices that there are', async () => {
+  const names = (memory: WebAssembly.Memory): string[] =>
+    deviceRegionsOf(new MachineView(memory)).map(({ name }) => name)
+  const bare = await created()
+  expect(names(bare.memory)).toContain('RTC goldfish')
+  expect(names(bare.memory)).not.toContain('PCI memory')
+  bare.stop()
+  const { memory, stop } = await created({ virtio: { rng: true } })
+  expect(names(memory)).toEqual(expect.arrayContaining(['PCI configuration', 'PCI memory']))
+  stop()
+})
 
 test('V6 devices that are not there, and sizes that they cannot have, are refused', async () => {
   const bare = await created()

@@ -344,6 +344,7 @@ export class Machine implements MachineApi, Pumped {
     host.scheduler.setMode(this.#taskMode)
     const notices = new Notices(events.notice, () => (this.#now() * 1000) / TIMEBASE_HZ)
     host.scheduler.onFailure = (task) => notices.taskFailed(task.name, task.error)
+    memory.i32[Header.PCI_BUS] = pciSlots(config.virtio ?? {}).length > 0 ? 1 : 0
     const guestDevices = new GuestDevices({
       vmm,
       devices,
