@@ -245,6 +245,12 @@ export class GmemInode implements Inode, PageCache {
     return freed
   }
 
+  /** A folio that is lost: the file has none there any more, and the store's reference to it goes. */
+  forget(index: number): void {
+    this.store.remove(index, index + 1, (pfn) => this.host.buddy.put(pfn))
+    this.host.memory.tables.addFileFolios(this.row, -1)
+  }
+
   #removeAllBut(start: number, end: number, kept: ReadonlySet<number>, drop: (pfn: Pfn) => void): void {
     let at = start
     for (const index of [...kept].sort((a, b) => a - b)) {

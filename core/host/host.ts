@@ -68,6 +68,11 @@ export class Host implements LockContext {
     return ++this.#processes
   }
 
+  /** Microseconds since the machine's epoch. */
+  now(): number {
+    return this.#clock()
+  }
+
   /** Writes a trace record (thread 0) and tells readers of the shared tables that something changed. */
   trace(event: string, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): void {
     let number = this.#numbers.get(event)

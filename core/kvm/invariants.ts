@@ -1,26 +1,15 @@
-// The invariants of the memory side, checked over a whole host at rest (no task under way).
+// The invariants of KVM's memory side, checked over a whole host at rest (no task under way), with those of the memory
+// itself (gmem/invariants.ts).
 //
-//   F1 a frame has one owner            F2 a frame somebody maps holds no poison of its former life
-//   F3 refcount = page cache + host mappings + pins (stage-2 leaves hold no reference, as in Linux: guestMapcount counts
-//      them, and the invalidate sequence keeps them from outliving the page)
-//   F4 a large folio is 512 frames of one block at 512 pages of one file, all private, with one entry in its store
-//   M1 a stage-2 leaf shows what the slot's backing holds      M2 no host mapping of a private folio
+//   M1 a stage-2 leaf shows what the slot's backing holds      M3 no invalidation is left open
 //   M4 a guest_memfd folio is in one VM  S1 slots and bindings are disjoint and agree
-//   I1 pages converted in place have a state each, equal neighbours merged, tracked by the inode alone
+//   I1 either the inode or the VM tracks what is private
 //   T1 the shared tables say what the kernel's structures say
 
-import { PAGE_SIZE, type Pfn } from '../base/units.ts'
-import { isSharedPage } from '../gmem/attributes.ts'
-import { GmemFile } from '../gmem/file.ts'
-import { LARGE_PAGES } from '../gmem/folio-tree.ts'
-import type { GmemInode } from '../gmem/inode.ts'
+import { checkHostMemory, collector, type HypervisorView, type Report } from '../gmem/invariants.ts'
 import { isLargeFolio } from '../gmem/large-folio.ts'
-import { PageType, PG } from '../host/folio-table.ts'
+import { PageType } from '../host/folio-table.ts'
 import type { Host } from '../host/host.ts'
-import { FREE_POISON } from '../host/host-memory.ts'
-import { pinnedPages } from '../host/pipe.ts'
-import type { Process } from '../host/process.ts'
-import { fileIndexAt } from '../host/vma.ts'
 import { isPrivateGfn } from './attributes.ts'
 import type { Memslot } from './memslot.ts'
 import { privateGfns } from './page-states.ts'
@@ -35,17 +24,23 @@ export interface World {
 
 /** Everything that is wrong, as text; empty when all holds. */
 export const checkInvariants = (world: World): string[] => {
-  const violations: string[] = []
-  const report = (rule: string, text: string): void => {
-    if (violations.length < 20) violations.push(`${rule}: ${text}`)
-  }
+  const { violations, report } = collector()
   const vms = [...world.vms]
-  const inodes = gmemInodes(world.host.processes, vms)
-  checkFrames(world, vms, inodes, report)
-  for (const inode of inodes) {
-    checkStates(inode, report)
-    checkLargeFolios(inode, report)
-  }
+  checkHostMemory(world.host, [kvmView(vms)], world.poisoned ?? false, report)
+  checkVms(vms, report)
+  return violations
+}
+
+/** What KVM has of the host's memory. */
+export const kvmView = (vms: readonly Vm[]): HypervisorView => ({
+  inodes: vms.flatMap((vm) => vm.slots.sorted.flatMap(({ gmem }) => (gmem ? [gmem.inode] : []))),
+  forEachLeaf: (visit) => {
+    for (const vm of vms) vm.stage2.forEachLeaf((_gfn, pfn) => visit(pfn))
+  },
+})
+
+/** M1, M3, M4, S1, I1, L1, T1 of KVM's own structures. */
+export const checkVms = (vms: readonly Vm[], report: Report): void => {
   for (const vm of vms) {
     checkRest(vm, report)
     checkSlots(vm, report)
@@ -53,142 +48,6 @@ export const checkInvariants = (world: World): string[] => {
     checkTables(vm, report)
   }
   checkSharing(vms, report)
-  return violations
-}
-
-type Report = (rule: string, text: string) => void
-
-/** Every guest_memfd inode that a descriptor, a mapping or a slot reaches. */
-const gmemInodes = (processes: Iterable<Process>, vms: readonly Vm[]): Set<GmemInode> => {
-  const inodes = new Set<GmemInode>()
-  for (const process of processes) {
-    const files = [
-      ...process.fds.open().map((fd) => process.fds.getRaw(fd)),
-      ...process.vmas.all.map((vma) => vma.file),
-    ]
-    for (const file of files) if (file instanceof GmemFile) inodes.add(file.inode)
-  }
-  for (const vm of vms) for (const slot of vm.slots.sorted) if (slot.gmem) inodes.add(slot.gmem.inode)
-  return inodes
-}
-
-/** F1, F2, F3, M2: every frame against every reference to it. */
-const checkFrames = (
-  { host, poisoned }: World,
-  vms: readonly Vm[],
-  inodes: ReadonlySet<GmemInode>,
-  report: Report,
-): void => {
-  const { folios, layout } = host.memory
-  const cache = new Uint8Array(layout.frames)
-  const mapped = new Int32Array(layout.frames)
-  const guest = new Int32Array(layout.frames)
-  for (const inode of inodes) {
-    let count = 0
-    inode.forEachFolio(0, inode.pages, (index, pfn) => {
-      count++
-      cache[pfn]++
-      if (
-        folios.type(pfn) !== PageType.gmem ||
-        folios.index[pfn] !== index ||
-        folios.owner[pfn] !== inode.row >>> 0
-      )
-        report('F1', `frame ${pfn} is in file ${inode.row} at ${index} but its row says otherwise`)
-    })
-    const row = host.memory.tables.readFiles().find((file) => file.row === inode.row)
-    if (inode.row >= 0 && row?.folios !== count)
-      report('T1', `file ${inode.row} has ${count} folios, not ${row?.folios}`)
-  }
-  for (const process of host.processes) {
-    process.forEachPage((page, pfn) => {
-      mapped[pfn]++
-      const vma = process.vmas.find(page * PAGE_SIZE)
-      if (!vma) report('F1', `page ${page} of process ${process.id} is mapped outside every mapping`)
-      if (vma?.file instanceof GmemFile && !isSharedPage(vma.file.inode, fileIndexAt(vma, page * PAGE_SIZE)))
-        report('M2', `process ${process.id} maps frame ${pfn}, a private page of file ${vma.file.inode.row}`)
-    })
-  }
-  for (const vm of vms) vm.stage2.forEachLeaf((_gfn, pfn) => guest[pfn]++)
-  const pinned = new Int32Array(layout.frames)
-  for (const pfn of pinnedPages(host)) pinned[pfn]++
-  let free = 0
-  let corrupted = 0
-  for (let n = layout.firstFrame; n < layout.frames; n++) {
-    const pfn = n as Pfn
-    const type = folios.type(pfn)
-    const references = folios.refcount[pfn]
-    if (folios.mapcount[pfn] !== mapped[pfn])
-      report('F3', `frame ${pfn}: mapcount ${folios.mapcount[pfn]}, mapped ${mapped[pfn]}`)
-    if (folios.guestMapcount[pfn] !== guest[pfn])
-      report('F3', `frame ${pfn}: guestMapcount ${folios.guestMapcount[pfn]}, leaves ${guest[pfn]}`)
-    if (type === PageType.free) {
-      free++
-      if (references || cache[pfn] || mapped[pfn] || guest[pfn]) report('F1', `free frame ${pfn} is in use`)
-    } else if (type === PageType.gmem || type === PageType.anon) {
-      if (cache[pfn] > 1) report('F1', `frame ${pfn} is in two places of the page cache`)
-      // memory_failure() keeps a reference to what it marked.
-      let expected = cache[pfn] + mapped[pfn] + pinned[pfn] + (folios.has(pfn, PG.hwpoison) ? 1 : 0)
-      if (references !== expected) expected += host.lru.references(pfn)
-      if (references !== expected)
-        report('F3', `frame ${pfn}: refcount ${references}, references ${expected}`)
-      if (expected === 0) report('F1', `frame ${pfn} of type ${type} is lost`)
-    }
-    if (type === PageType.hwpoison) {
-      corrupted++
-      if (references !== 1 || cache[pfn] || mapped[pfn] || guest[pfn])
-        report('F1', `frame ${pfn} had a memory error and is in use`)
-    } else if (folios.has(pfn, PG.hwpoison)) corrupted++
-    const seen = mapped[pfn] + guest[pfn] > 0 || folios.has(pfn, PG.uptodate)
-    if (poisoned && seen && host.memory.frame(pfn).includes(FREE_POISON))
-      report('F2', `frame ${pfn} shows what was in it before`)
-  }
-  if (corrupted !== host.buddy.hardwareCorrupted)
-    report('F1', `${corrupted} frames had memory errors, ${host.buddy.hardwareCorrupted} were counted`)
-  if (free !== host.buddy.freeFrames)
-    report('F1', `${free} frames are free, the allocator has ${host.buddy.freeFrames}`)
-}
-
-/** I1: the ranges cover the file, and no two neighbours are equal. */
-const checkStates = (inode: GmemInode, report: Report): void => {
-  if (!inode.states) return
-  let at = 0
-  let entries = 0
-  let before: string | null = null
-  inode.states.forRange(0, inode.pages, (state, start, end) => {
-    if (start !== at || end <= start)
-      report('I1', `pages ${at} to ${start} of file ${inode.row} have no state`)
-    if (state === before)
-      report('I1', `page ${start} of file ${inode.row} begins a range of the state before it`)
-    before = state
-    at = end
-    entries++
-  })
-  if (at !== inode.pages || entries !== inode.states.size)
-    report('I1', `the states of file ${inode.row} end at page ${at} of ${inode.pages}`)
-}
-
-/** F4. */
-const checkLargeFolios = (inode: GmemInode, report: Report): void => {
-  const { folios } = inode.host.memory
-  const heads = new Map<number, Pfn>()
-  inode.forEachFolio(0, inode.pages, (index, pfn) => {
-    if (folios.has(pfn, PG.head)) heads.set(index, pfn)
-    // The entry of a large folio stands higher in the tree than those of single pages.
-    if (isLargeFolio(folios, pfn) !== (inode.folioPath(index).at(-1)?.level ?? 0) > 0)
-      report('F4', `page ${index} of file ${inode.row} is large in the store or in its row, not in both`)
-  })
-  for (const [start, first] of heads) {
-    const end = start + LARGE_PAGES
-    let fit = 0
-    inode.forEachFolio(start, end, (index, pfn) => {
-      const uptodate = folios.has(pfn, PG.uptodate) === folios.has(first, PG.uptodate)
-      if (pfn - first === index - start && uptodate && !folios.has(pfn, PG.hwpoison)) fit++
-    })
-    if (start % LARGE_PAGES !== 0 || first % LARGE_PAGES !== 0 || fit !== LARGE_PAGES)
-      report('F4', `the large folio at page ${start} of file ${inode.row} is none`)
-    if (inode.states ? !inode.states.isUniform(start, end, 'private') : inode.startsShared)
-      report('F4', `the large folio at page ${start} of file ${inode.row} is not private`)
-  }
 }
 
 const checkRest = (vm: Vm, report: Report): void => {

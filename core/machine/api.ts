@@ -8,7 +8,7 @@ import type { BlkStats } from '../devices/virtio-blk/device.ts'
 import type { CompactionReport } from '../host/compaction.ts'
 import type { PressureReport } from '../host/pressure.ts'
 import type { HostResult } from '../vmm/host-actions.ts'
-import type { HostChoice, StoreKind } from './host-choice.ts'
+import type { HostChoice, HypervisorKind, StoreKind } from './host-choice.ts'
 
 export type { CompactionReport } from '../host/compaction.ts'
 export type { PressureReport } from '../host/pressure.ts'
@@ -87,23 +87,30 @@ export interface PageInspection {
   readonly gpa: number
   readonly gfn: number
   readonly slot: { id: number; flags: number; baseGfn: number; pages: number } | null
-  /** KVM_MEMORY_ATTRIBUTE_PRIVATE set. */
+  /** KVM_MEMORY_ATTRIBUTE_PRIVATE set; under Gunyah: the page is, or will be, lent. */
   readonly attributePrivate: boolean
-  /** What the guest declared (software-protected VM). */
+  /** What the guest declared (KVM's software-protected VM). */
   readonly declaredPrivate: boolean
-  /** The private half: page of the guest_memfd file. */
+  /** The private half: page of the guest memory file. */
   readonly gmem: { file: number; index: number; pfn: number | null; path: readonly WalkStep[] } | null
   /** The shared half: the VMM's mapping. */
   readonly host: { hva: number; pfn: number | null } | null
   /** The frame the guest uses now, if any. */
   readonly pfn: number | null
   readonly stage2: readonly WalkStep[]
+  /** The walk of the host's own stage 2 to the frame; null: the host has none, and reaches every frame. */
+  readonly hostStage2: readonly WalkStep[] | null
   /** Who can read the frame now. */
   readonly readableBy: readonly string[]
   /** Up to `length` bytes as the guest reads them; null when its touch would fault. */
   readonly guestBytes: Uint8Array | null
   /** The same bytes loaded by the VMM process through its mapping: bytes, or the error it really gets. */
   readonly hostBytes: HostResult<Uint8Array>
+  /**
+   * The same bytes loaded from the frame through /dev/mem, where no page table of the host's own protects them; null:
+   * there is no frame.
+   */
+  readonly physicalBytes: HostResult<Uint8Array> | null
   /** NUMA node of the frame the guest uses. */
   readonly node: number | null
   /** What holds the file's folios. */
@@ -118,8 +125,9 @@ export interface PageInspection {
 
 /** The host as the panel shows it. */
 export interface HostState {
-  /** The profile's name, as `riscv-7.2`. */
+  /** Its name, as `riscv-7.2` or `gunyah-v17`. */
   readonly profile: string
+  readonly hypervisor: HypervisorKind
   readonly store: StoreKind
   readonly nodes: number
   /** Pages (GPA) that the VMM holds pinned. */

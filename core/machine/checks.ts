@@ -5,7 +5,7 @@ import { PAGE_SIZE } from '../base/units.ts'
 import { MAX_VCPUS } from '../engine/vcpu-block.ts'
 import { STAGE2_GFNS } from '../hart/stage2.ts'
 import type { MachineConfig, TaskMode } from './api.ts'
-import { linuxVersions, storeKinds } from './host-choice.ts'
+import { hypervisorKinds, linuxVersions, reclaimPolicies, storeKinds } from './host-choice.ts'
 
 /** End of the guest physical addresses: beyond it stage 2 has no entries. */
 const GPA_END = STAGE2_GFNS * PAGE_SIZE
@@ -53,6 +53,10 @@ export const checkConfig = ({ vcpus, hostBytes, ramBytes, host, virtio }: Machin
     throw new RangeError(`guest RAM has whole pages of ${PAGE_SIZE} bytes: ${ramBytes} bytes are none`)
   if (!isCount(hostBytes)) throw new RangeError(`${hostBytes} bytes are no size of host memory`)
   if (!linuxVersions.includes(host.version)) throw new RangeError(`no Linux ${host.version} is known here`)
+  if (!hypervisorKinds.includes(host.hypervisor))
+    throw new RangeError(`no hypervisor is called ${host.hypervisor}`)
+  if (!reclaimPolicies.includes(host.gunyahReclaim))
+    throw new RangeError(`no reclaim policy is called ${host.gunyahReclaim}`)
   if (!storeKinds.includes(host.gmemStore)) throw new RangeError(`no folio store is called ${host.gmemStore}`)
   if (virtio?.disk?.image.length === 0) throw new RangeError('the disk image is empty')
   if (host.nodes !== 1 && host.nodes !== 2) throw new RangeError(`a host has 1 or 2 nodes, not ${host.nodes}`)

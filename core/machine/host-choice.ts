@@ -6,8 +6,17 @@ import { DEFAULT_VERSION } from '../kvm/profiles.ts'
 
 export { type LinuxVersion, linuxVersions, type StoreKind, storeKinds }
 
+export const hypervisorKinds = ['kvm', 'gunyah'] as const
+export type HypervisorKind = (typeof hypervisorKinds)[number]
+
+export const reclaimPolicies = ['refuse', 'grant'] as const
+/** Whether Gunyah lets the host take back a page that it lent to a VM that runs (docs/gunyah-riscv.md). */
+export type ReclaimPolicy = (typeof reclaimPolicies)[number]
+
 /** Fixed for a machine's life, as a host's boot is. */
 export interface HostChoice {
+  readonly hypervisor: HypervisorKind
+  readonly gunyahReclaim: ReclaimPolicy
   readonly version: LinuxVersion
   /** kvm.gmem_store (project-own): what holds a guest_memfd's folios. */
   readonly gmemStore: StoreKind
@@ -18,6 +27,8 @@ export interface HostChoice {
 }
 
 export const defaultHostChoice: HostChoice = {
+  hypervisor: 'kvm',
+  gunyahReclaim: 'refuse',
   version: DEFAULT_VERSION,
   gmemStore: 'xarray',
   gmemLargeFolios: false,

@@ -11,18 +11,21 @@ import { MemoryHog, type PressureReport } from '../host/pressure.ts'
 import type { HostResult } from '../vmm/host-actions.ts'
 import type { Vmm } from '../vmm/vmm.ts'
 import type { HostState } from './api.ts'
-import { guestPage } from './guest-page.ts'
+import type { HostChoice } from './host-choice.ts'
+import { hostName } from './make-vmm.ts'
 
 export class HostPanel {
   readonly #host: Host
   readonly #vmm: Vmm
+  readonly #choice: HostChoice
   readonly #hog: MemoryHog
   /** A change of pressure is under way. */
   #pressing = false
   /** Pages (GPA) whose frames were broken; some may have others by now. */
   readonly #broken = new Set<number>()
 
-  constructor(host: Host, vmm: Vmm) {
+  constructor(host: Host, vmm: Vmm, choice: HostChoice) {
+    this.#choice = choice
     this.#host = host
     this.#vmm = vmm
     this.#hog = new MemoryHog(host)
@@ -31,7 +34,7 @@ export class HostPanel {
   /** memory_failure() of the frame behind a page: its pfn. ENXIO: the page has no frame. */
   *poison(gpa: number): KernelTask<HostResult<number>> {
     const gfn = Math.floor(gpa / PAGE_SIZE)
-    const { pfn } = guestPage(this.#vmm, gfn)
+    const { pfn } = this.#vmm.page(gfn)
     if (pfn === null) return { kind: 'errno', errno: 'ENXIO' }
     try {
       yield* memoryFailure(this.#host, pfn)
@@ -80,13 +83,14 @@ export class HostPanel {
   }
 
   state(): HostState {
-    const { vm, pins } = this.#vmm
+    const { pins } = this.#vmm
     return {
-      profile: vm.profile.name,
-      store: vm.parameters.gmemStore,
+      profile: hostName(this.#choice),
+      hypervisor: this.#choice.hypervisor,
+      store: this.#choice.gmemStore,
       nodes: this.#host.buddy.nodes,
       pinned: pins.pages,
-      poisoned: [...this.#broken].filter((gpa) => guestPage(this.#vmm, gpa / PAGE_SIZE).poisoned),
+      poisoned: [...this.#broken].filter((gpa) => this.#vmm.page(gpa / PAGE_SIZE).poisoned),
       pressure: this.#hog.report(),
     }
   }

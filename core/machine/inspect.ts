@@ -5,30 +5,29 @@
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { XArrayStep } from '../base/xarray.ts'
 import { isLargeFolio } from '../gmem/large-folio.ts'
+import type { Stage2Step } from '../hart/stage2.ts'
 import { PageType, PG } from '../host/folio-table.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { hostRead } from '../vmm/host-actions.ts'
+import { hostRead, readPhysical } from '../vmm/host-actions.ts'
 import type { Vmm } from '../vmm/vmm.ts'
 import type { PageInspection, WalkStep } from './api.ts'
-import { guestPage } from './guest-page.ts'
 
 const hex = (value: number): string => `0x${value.toString(16)}`
 
 /** Inspects the page at `address`; `length` bytes of its contents from there (not beyond the page). */
 export function* inspectPage(vmm: Vmm, address: number, length: number): KernelTask<PageInspection> {
-  const { vm, process } = vmm
+  const { process } = vmm
   const gfn = Math.floor(address / PAGE_SIZE)
-  const page = guestPage(vmm, gfn)
-  const { slot, attributePrivate, gmem, hostPfn, pfn, backing } = page
-  const declaredPrivate = vm.declared ? vm.declared.isPrivate(gfn) : attributePrivate
-  const reachable = backing !== null && attributePrivate === declaredPrivate && !page.poisoned
+  const page = vmm.page(gfn)
+  const { slot, isPrivate, declaredPrivate, gmem, host, pfn, backing } = page
+  const reachable = backing !== null && isPrivate === declaredPrivate && !page.poisoned
   const offset = address % PAGE_SIZE
   const count = Math.min(length, PAGE_SIZE - offset)
   return {
     gpa: address,
     gfn,
     slot: slot ? { id: slot.id, flags: slot.flags, baseGfn: slot.baseGfn, pages: slot.pages } : null,
-    attributePrivate,
+    attributePrivate: isPrivate,
     declaredPrivate,
     gmem: gmem
       ? {
@@ -38,14 +37,16 @@ export function* inspectPage(vmm: Vmm, address: number, length: number): KernelT
           path: gmem.inode.folioPath(gmem.index).map(xarrayStep),
         }
       : null,
-    host: slot ? { hva: slot.hvaOf(gfn), pfn: hostPfn } : null,
+    host,
     pfn,
-    stage2: vm.stage2.walk(gfn).map((step) => ({ ...step, entry: hex(step.entry) })),
-    readableBy: readers(page.leafPfn !== null, hostPfn !== null && hostPfn === pfn),
+    stage2: page.stage2.map(walkStep),
+    hostStage2: page.hostStage2?.map(walkStep) ?? null,
+    readableBy: readers(page.leafPfn !== null, host !== null && host.pfn !== null && host.pfn === pfn),
     guestBytes: reachable
       ? new Uint8Array(process.host.memory.frame(backing).subarray(offset, offset + count))
       : null,
     hostBytes: yield* hostRead(vmm, address, count),
+    physicalBytes: pfn === null ? null : yield* readPhysical(vmm, pfn, offset, count),
     node: pfn === null ? null : process.host.buddy.nodeOf(pfn),
     store: gmem?.inode.store.kind ?? null,
     large: pfn !== null && isLargeFolio(process.host.memory.folios, pfn),
@@ -62,6 +63,13 @@ const pinsOf = ({ process }: Vmm, pfn: Pfn): number => {
   const broken = folios.has(pfn, PG.hwpoison) ? 1 : 0
   return folios.refcount[pfn] - folios.mapcount[pfn] - cached - broken
 }
+
+const walkStep = ({ level, index, hpa, entry }: Stage2Step): WalkStep => ({
+  level,
+  index,
+  hpa,
+  entry: hex(entry),
+})
 
 const xarrayStep = ({ level, slot, value, node, slots }: XArrayStep<number>): WalkStep => ({
   level,

@@ -10,11 +10,6 @@ import { Host } from '../host/host.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
-import { Process } from '../host/process.ts'
-import { checkInvariants } from '../kvm/invariants.ts'
-import { hostProfile } from '../kvm/profiles.ts'
-import { KvmSystem } from '../kvm/system.ts'
-import { VcpuMaker } from '../kvm/vcpu-file.ts'
 import {
   type HostResult,
   hostAllocate,
@@ -26,9 +21,8 @@ import {
   hostWrite,
 } from '../vmm/host-actions.ts'
 import { type GuestPlacement, placeGuest } from '../vmm/placement.ts'
-import type { VcpuEnd } from '../vmm/vcpu-hooks.ts'
-import { VcpuLoop } from '../vmm/vcpu-loop.ts'
-import { Vmm } from '../vmm/vmm.ts'
+import type { VcpuEnd, VcpuLoopHooks } from '../vmm/vcpu-hooks.ts'
+import type { VcpuRunner, Vmm } from '../vmm/vmm.ts'
 import {
   type CompactionReport,
   type ConversionPolicy,
@@ -55,6 +49,7 @@ import { openDisk } from './disk.ts'
 import { GuestDevices, pciSlots } from './guest-devices.ts'
 import { HostPanel } from './host-panel.ts'
 import { inspectPage } from './inspect.ts'
+import { makeVmm } from './make-vmm.ts'
 import { Notices } from './notices.ts'
 import type { Platform, Pumped } from './platform.ts'
 import { machineStats } from './stats.ts'
@@ -68,7 +63,7 @@ interface Incarnation {
   readonly vmm: Vmm
   readonly panel: HostPanel
   readonly guestDevices: GuestDevices
-  readonly loops: readonly VcpuLoop[]
+  readonly loops: readonly VcpuRunner[]
 }
 
 /** What lives as long as the machine. */
@@ -229,7 +224,7 @@ export class Machine implements MachineApi, Pumped {
     const running = this.#running > 0 ? this.#now() - this.#runningSince : 0
     const seconds = (this.#runTicks + running) / TIMEBASE_HZ
     const devices = incarnation.guestDevices.stats()
-    return machineStats(memory, incarnation.vmm.vm.row, config.vcpus, seconds, devices)
+    return machineStats(memory, incarnation.vmm.row, config.vcpus, seconds, devices)
   }
 
   async kernelTasks(): Promise<readonly KernelTaskState[]> {
@@ -243,7 +238,7 @@ export class Machine implements MachineApi, Pumped {
       const running = this.#state() === MachineState.running
       await this.#pause()
       while (host.scheduler.tasks.length > 0) await this.#turn()
-      const violations = checkInvariants({ host, vms: [vmm.vm] })
+      const violations = vmm.violations()
       if (running) this.#run()
       return violations
     })
@@ -262,7 +257,7 @@ export class Machine implements MachineApi, Pumped {
   hasCoreToSpare(): boolean {
     const vcpus = this.#built?.incarnation.vmm.vcpus ?? []
     let running = 0
-    for (const { vcpu } of vcpus) if (vcpu.words.load(Vcpu.MODE) === VcpuMode.IN_GUEST_MODE) running++
+    for (const { vcpu } of vcpus) if (vcpu.hart.words.load(Vcpu.MODE) === VcpuMode.IN_GUEST_MODE) running++
     return running < this.#platform.cores
   }
 
@@ -337,9 +332,7 @@ export class Machine implements MachineApi, Pumped {
       nodes: config.host.nodes,
       clock: () => (this.#now() * 1e6) / TIMEBASE_HZ,
     })
-    const profile = hostProfile('riscv', config.host.version)
-    const system = new KvmSystem(host, profile, new VcpuMaker(this.#now), { parameters: config.host })
-    const vmm = new Vmm(new Process(host, profile.userAddressBits), system, { ...config, now: this.#now })
+    const vmm = makeVmm(host, config.host, { ...config, now: this.#now })
     host.scheduler.runSync(vmm.setUp(placement), 'vmm set-up')
     host.scheduler.setMode(this.#taskMode)
     const notices = new Notices(events.notice, () => (this.#now() * 1000) / TIMEBASE_HZ)
@@ -353,17 +346,15 @@ export class Machine implements MachineApi, Pumped {
       notices,
       randomBytes: (count) => this.#platform.randomBytes(count),
     })
-    const loops = vmm.vcpus.map(
-      (vcpu) =>
-        new VcpuLoop(vmm, vcpu, {
-          paused: () => this.#pausing,
-          acceptsConversions: () => this.#policy === 'accept',
-          consoleByte: (byte) => devices.uart.emit(byte),
-          mmio: guestDevices.mmio,
-          notices,
-        }),
-    )
-    return { host, vmm, panel: new HostPanel(host, vmm), guestDevices, loops }
+    const hooks: VcpuLoopHooks = {
+      paused: () => this.#pausing,
+      acceptsConversions: () => this.#policy === 'accept',
+      consoleByte: (byte) => devices.uart.emit(byte),
+      mmio: guestDevices.mmio,
+      notices,
+    }
+    const loops = vmm.vcpus.map((_vcpu, index) => vmm.runner(index, hooks))
+    return { host, vmm, panel: new HostPanel(host, vmm, config.host), guestDevices, loops }
   }
 
   /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */

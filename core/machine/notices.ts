@@ -85,6 +85,20 @@ export class Notices implements VmmNotices {
     })
   }
 
+  /** Gunyah could not lend the page that a vCPU touched. */
+  pageFault(vcpu: number, gpa: number, errno: string): void {
+    const outcome =
+      errno === 'EPERM'
+        ? 'A process of the host maps the page, or the binding is read-only, so it cannot be lent: the vCPU waits. Unpin the page in the host panel.'
+        : 'Nothing is bound there any more: the guest takes an access fault.'
+    this.#pass({
+      severity: errno === 'EPERM' ? 'error' : 'warning',
+      title: `Page fault at ${hex(gpa)}`,
+      detail: `vCPU ${vcpu} touched a page that could not be demand paged: GUNYAH_VCPU_RUN exited with PAGE_FAULT, attempt ${errno}. ${outcome}`,
+      gpa,
+    })
+  }
+
   /** The host has no frame left for what a vCPU touched. */
   outOfMemory(vcpu: number, gpa: number | null): void {
     this.#pass({

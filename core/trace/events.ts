@@ -57,7 +57,19 @@ export const traceEvents: readonly TraceEvent[] = [
   own('gunyah_addrspace_map', 'vmid', 'gfn', 'pfn', 'access', 'flags'),
   own('gunyah_addrspace_unmap', 'vmid', 'gfn', 'pfn'),
   own('gunyah_sanitise', 'pfn'),
+  // Gunyah, whose driver has no tracepoints: all project-own
+  own('gunyah_vcpu_entry', 'pc'),
+  own('gunyah_vcpu_exit', 'sepc', 'scause', 'stval', 'htval', 'htinst'),
+  own('gunyah_vcpu_mmio', 'type', 'len', 'gpa', 'val'),
+  own('gunyah_vcpu_wakeup', 'ns', 'waited', 'valid'),
+  own('gunyah_vcpu_run', 'vcpu', 'reason'),
+  // file: row in the file table; binding: number of the binding in its VM
+  own('gunyah_gmem_bind', 'file', 'binding', 'index', 'pages', 'gfn'),
+  own('gunyah_gmem_unbind', 'file', 'binding', 'index', 'pages'),
 ] as const
+
+/** What stands for private memory in a record, whichever hypervisor: KVM_MEMORY_ATTRIBUTE_PRIVATE. */
+export const TRACE_PRIVATE = 1 << 3
 
 /** Who asked for a conversion. */
 export const Asker = { guest: 0, vmm: 1, hostPanel: 2 } as const

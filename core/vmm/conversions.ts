@@ -4,7 +4,8 @@ import { Errno, errnoName } from '../base/errno.ts'
 import { SbiError } from '../hart/sbi.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { Asker } from '../trace/events.ts'
-import type { Conversion } from './guest-memory.ts'
+import type { Conversion } from './guest-ram.ts'
+import type { KvmVmm } from './kvm-vmm.ts'
 import type { VcpuLoopHooks } from './vcpu-hooks.ts'
 import type { Vmm } from './vmm.ts'
 
@@ -37,7 +38,7 @@ export function* convertPatiently(
  * differ.
  */
 export function* answerConversion(
-  vmm: Vmm,
+  vmm: KvmVmm,
   hooks: VcpuLoopHooks,
   asked: { readonly vcpu: number; readonly gpa: number; readonly size: number; readonly share: boolean },
   begun: () => void,

@@ -2,7 +2,7 @@
 
 import { errnoName } from '../base/errno.ts'
 import { hva, PAGE_SIZE } from '../base/units.ts'
-import { type DeviceMemory, GuestMemoryFault } from '../devices/virtio/device-memory.ts'
+import { type DeviceMemory, GuestMemoryFault, type Unreachable } from '../devices/virtio/device-memory.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Access } from '../host/process.ts'
 import type { Vmm } from './vmm.ts'
@@ -69,12 +69,16 @@ export class VmmDeviceMemory implements DeviceMemory {
 
   /** One access within a page, at the address where the VMM sees it. */
   *#reach<T>(gpa: number, access: (address: number) => KernelTask<Access<T>>): KernelTask<T> {
-    const { memory } = this.#vmm
-    const result = yield* memory.reach<Access<T> | number>(gpa, access, (errno) => errno)
-    if (typeof result === 'number') throw new GuestMemoryFault(gpa, 'private', errnoName(-result))
-    if (result.ok) return result.value
-    const error = `${result.signal} ${result.code}`
-    if (result.code === 'BUS_MCEERR_AR') throw new GuestMemoryFault(gpa, 'poisoned', error)
-    throw new GuestMemoryFault(gpa, memory.isPrivate(gpa) ? 'private' : 'unbacked', error)
+    const result = yield* this.#vmm.memory.reach<Access<T> | number>(gpa, access, (errno) => errno)
+    if (typeof result !== 'number' && result.ok) return result.value
+    const error = typeof result === 'number' ? errnoName(-result) : `${result.signal} ${result.code}`
+    throw new GuestMemoryFault(gpa, this.#why(gpa), error)
+  }
+
+  /** What keeps the VMM from a page that it could not reach. */
+  #why(gpa: number): Unreachable {
+    const { isPrivate, poisoned } = this.#vmm.page(Math.floor(gpa / PAGE_SIZE))
+    if (isPrivate) return 'private'
+    return poisoned ? 'poisoned' : 'unbacked'
   }
 }

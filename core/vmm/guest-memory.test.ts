@@ -10,10 +10,10 @@ import { Asker } from '../trace/events.ts'
 import { answerConversion, CONVERT_ATTEMPTS, convertPatiently } from './conversions.ts'
 import { hostConvert, hostPin, hostPunchHole, hostRead, hostUnpin, hostWrite } from './host-actions.ts'
 import { InPlace } from './in-place.ts'
+import type { KvmVmm } from './kvm-vmm.ts'
 import { SharedMemory } from './shared-memory.ts'
 import { CODE, FREE, RAM_BYTES, recordingHooks, TestVmm } from './testing/test-vmm.ts'
 import { TwoBackings } from './two-backings.ts'
-import type { Vmm } from './vmm.ts'
 
 const PAGE = 4096
 
@@ -205,6 +205,6 @@ describe('a guest asks for a page that is in use', () => {
 })
 
 /** The parts that most tests need, ready to be taken apart. */
-function bound(machine: TestVmm): { vmm: Vmm; run: <T>(task: KernelTask<T>) => T } {
+function bound(machine: TestVmm): { vmm: KvmVmm; run: <T>(task: KernelTask<T>) => T } {
   return { vmm: machine.vmm, run: (task) => machine.run(task) }
 }

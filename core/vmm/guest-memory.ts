@@ -1,4 +1,4 @@
-// Guest RAM as a VMM keeps it: one memslot, what backs it, and the VMM's record of what is private.
+// Guest RAM as a VMM keeps it under KVM: one memslot, what backs it, and the VMM's record of what is private.
 //
 // What backs it differs by host (memory-model.ts chooses): two backings, one file converted in place, or memory
 // that is only shared.
@@ -7,7 +7,6 @@ import { Errno } from '../base/errno.ts'
 import { hva, PAGE_SIZE } from '../base/units.ts'
 import { XArray } from '../base/xarray.ts'
 import { RAM_BASE } from '../devices/memory-map.ts'
-import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Advice } from '../host/madvise.ts'
 import { MapFlag } from '../host/mmap.ts'
@@ -22,6 +21,7 @@ import {
   memoryRegion2,
 } from '../kvm/uapi.ts'
 import type { Segment } from './elf.ts'
+import { type Conversion, GuestRam } from './guest-ram.ts'
 import { must, VmmError } from './vmm-error.ts'
 
 /** The slot that holds all of RAM. */
@@ -41,43 +41,25 @@ export interface MemoryOwner {
   ): KernelTask<Conversion>
 }
 
-/** What became of a conversion. */
-export interface Conversion {
-  /** 0, or -errno: then nothing changed. */
-  readonly result: number
-  /** The first page that could not be converted, where the kernel says (error_offset). */
-  readonly gpa?: number
-}
-
-export abstract class GuestMemory {
+export abstract class GuestMemory extends GuestRam {
   protected readonly owner: MemoryOwner
-  /** The guest_memfd behind RAM; -1: none. */
-  gmemFd = -1
   /** Where RAM begins in the VMM's address space. */
   ramHva = 0
-  /** Pages (GPA) at which KVM_RUN failed for a memory error, until they were punched. */
-  readonly failedPages = new Set<number>()
   /** gfns the VMM made private; KVM has no call to ask for attributes, so every VMM keeps its own record. */
   readonly #private = new XArray<true>()
 
   constructor(owner: MemoryOwner) {
+    super(owner.syscalls, owner.ramBytes)
     this.owner = owner
   }
 
   /** Makes the backing and the slot, loads the guest, and sets the first attributes. Throws VmmError. */
   abstract setUp(segments: readonly Segment[]): KernelTask<void>
 
-  /** One attempt to make [gpa, gpa + size) private or shared. */
-  abstract convert(gpa: number, size: number, toPrivate: boolean): KernelTask<Conversion>
-
   /** Gives back the memory that a conversion left without a use. */
   abstract discard(gpa: number, size: number, toPrivate: boolean): KernelTask<void>
 
-  /**
-   * Runs `access` at the address where the VMM sees what the guest has at `gpa`. The VMM may have no way there: then
-   * the result is `refused` of the errno (negative) that says so.
-   */
-  reach<T>(
+  override reach<T>(
     gpa: number,
     access: (address: number) => KernelTask<T>,
     _refused: (errno: number) => T,
@@ -85,22 +67,17 @@ export abstract class GuestMemory {
     return access(this.hvaOf(gpa))
   }
 
-  /** fallocate(PUNCH_HOLE) on the file: 0 or -errno (EBADF without a file). Cures memory errors in what is RAM of it. */
-  *punch(gpa: number, size: number): KernelTask<number> {
-    const { syscalls, ramBytes } = this.owner
-    const mode = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE
-    const result = yield* syscalls.fallocate(this.gmemFd, mode, this.offsetOf(gpa), size)
+  /** Cures memory errors in what is RAM of the range. */
+  override *punch(gpa: number, size: number): KernelTask<number> {
+    const result = yield* super.punch(gpa, size)
     // A hole may reach past the end of the file, where something else is mapped.
-    const end = Math.min(gpa + size, RAM_BASE + ramBytes)
+    const end = Math.min(gpa + size, RAM_BASE + this.ramBytes)
     if (result === 0 && gpa < end) yield* this.forgetErrors(gpa, end)
     return result
   }
 
-  /**
-   * Gives the host back the pages of [gpa, gpa + size), whose contents the guest does not need: holes in the file where
-   * there is one. The next touch finds zeroes. Returns 0 or -errno.
-   */
-  *reclaim(gpa: number, size: number): KernelTask<number> {
+  /** Where there is no file the pages are dropped from anonymous memory. */
+  override *reclaim(gpa: number, size: number): KernelTask<number> {
     if (this.gmemFd >= 0) return yield* this.punch(gpa, size)
     return yield* this.owner.syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED)
   }
@@ -118,17 +95,6 @@ export abstract class GuestMemory {
   /** Where the VMM sees a guest physical address of RAM in its own address space. */
   hvaOf(gpa: number): number {
     return this.ramHva + (gpa - RAM_BASE)
-  }
-
-  /** Byte offset in the guest_memfd of a guest physical address of RAM. */
-  offsetOf(gpa: number): number {
-    return gpa - RAM_BASE
-  }
-
-  /** True when [gpa, gpa + size) is RAM. */
-  contains(gpa: number, size: number): boolean {
-    const offset = this.offsetOf(gpa)
-    return offset >= 0 && offset + size <= this.owner.ramBytes
   }
 
   protected record(gpa: number, size: number, isPrivate: boolean): void {

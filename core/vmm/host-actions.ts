@@ -1,10 +1,13 @@
 // What a person can make the VMM process do to guest memory: each a real system call or access, with its real result.
 
 import { Errno, errnoName } from '../base/errno.ts'
-import { hva, PAGE_SIZE } from '../base/units.ts'
+import { hva, PAGE_SIZE, type Pfn } from '../base/units.ts'
+import { DevMem } from '../host/dev-mem.ts'
 import { Falloc } from '../host/fallocate.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
+import { MapFlag } from '../host/mmap.ts'
 import type { Access } from '../host/process.ts'
+import { Prot } from '../host/vma.ts'
 import { Asker } from '../trace/events.ts'
 import type { Vmm } from './vmm.ts'
 
@@ -66,6 +69,23 @@ export function* hostPunchHole(vmm: Vmm, gpa: number, size: number): KernelTask<
 export function* hostAllocate(vmm: Vmm, gpa: number, size: number): KernelTask<HostResult<number>> {
   const { gmemFd } = vmm.memory
   return fromReturn(yield* vmm.syscalls.fallocate(gmemFd, Falloc.KEEP_SIZE, vmm.memory.offsetOf(gpa), size))
+}
+
+/** Loads bytes of a frame through /dev/mem: what a privileged process can read of the host's memory. */
+export function* readPhysical(
+  vmm: Vmm,
+  pfn: Pfn,
+  offset: number,
+  length: number,
+): KernelTask<HostResult<Uint8Array>> {
+  const { process, syscalls } = vmm
+  const fd = DevMem.open(process)
+  const address = yield* syscalls.mmap(PAGE_SIZE, Prot.READ, MapFlag.SHARED, fd, pfn * PAGE_SIZE)
+  if (address < 0) return failed(address)
+  const loaded = yield* syscalls.load(hva(address + offset), length)
+  yield* syscalls.munmap(address, PAGE_SIZE)
+  yield* syscalls.close(fd)
+  return fromAccess(loaded)
 }
 
 const pageOf = (gpa: number): number => Math.floor(gpa / PAGE_SIZE) * PAGE_SIZE

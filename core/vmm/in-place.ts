@@ -10,7 +10,8 @@ import { GmemFlag } from '../gmem/inode.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, Kvm, memoryAttributes2, readErrorOffset } from '../kvm/uapi.ts'
 import type { Segment } from './elf.ts'
-import { type Conversion, GuestMemory } from './guest-memory.ts'
+import { GuestMemory } from './guest-memory.ts'
+import type { Conversion } from './guest-ram.ts'
 
 /** Errors that come with an error_offset. */
 const LATE_ERRORS = new Set<number>([-Errno.EAGAIN, -Errno.ENOMEM])

@@ -8,14 +8,14 @@ import type { KernelTask } from '../host/kernel-task.ts'
 import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from '../kvm/uapi.ts'
 import { Asker } from '../trace/events.ts'
 import { convertPatiently } from './conversions.ts'
+import type { KvmVmm, KvmVmmVcpu } from './kvm-vmm.ts'
 import type { VcpuLoopHooks } from './vcpu-hooks.ts'
-import type { Vmm, VmmVcpu } from './vmm.ts'
 
 const NEVER = (): boolean => false
 
 export class MemoryFaults {
-  readonly #vmm: Vmm
-  readonly #vcpu: VmmVcpu
+  readonly #vmm: KvmVmm
+  readonly #vcpu: KvmVmmVcpu
   readonly #hooks: VcpuLoopHooks
   /** The page of the last fault that found nothing to repair, as after another vCPU's repair. */
   #retriedGpa = -1
@@ -27,7 +27,7 @@ export class MemoryFaults {
   /** What the person was told last: the same is not told again. */
   #told = ''
 
-  constructor(vmm: Vmm, vcpu: VmmVcpu, hooks: VcpuLoopHooks) {
+  constructor(vmm: KvmVmm, vcpu: KvmVmmVcpu, hooks: VcpuLoopHooks) {
     this.#vmm = vmm
     this.#vcpu = vcpu
     this.#hooks = hooks

@@ -28,6 +28,8 @@ export interface GuestPlacement {
   readonly entry: number
   /** Guest physical address of the device tree (a1). */
   readonly deviceTree: number
+  /** Its size. */
+  readonly deviceTreeBytes: number
   /** Everything to be copied into RAM, none overlapping. */
   readonly segments: readonly Segment[]
 }
@@ -95,5 +97,10 @@ export const placeGuest = (source: GuestSource): GuestPlacement => {
   })
   const extra: Segment[] = [{ gpa: deviceTreeGpa, data: deviceTree, memSize: deviceTree.length }]
   if (source.initrd) extra.push({ gpa: initrdStart, data: source.initrd, memSize: source.initrd.length })
-  return { entry: kernel.entry, deviceTree: deviceTreeGpa, segments: [...kernel.segments, ...extra] }
+  return {
+    entry: kernel.entry,
+    deviceTree: deviceTreeGpa,
+    deviceTreeBytes: deviceTree.length,
+    segments: [...kernel.segments, ...extra],
+  }
 }

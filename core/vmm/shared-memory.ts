@@ -3,7 +3,8 @@
 import { GmemFlag } from '../gmem/inode.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Segment } from './elf.ts'
-import { type Conversion, GuestMemory, type MemoryOwner } from './guest-memory.ts'
+import { GuestMemory, type MemoryOwner } from './guest-memory.ts'
+import type { Conversion } from './guest-ram.ts'
 
 export class SharedMemory extends GuestMemory {
   readonly #fromFile: boolean

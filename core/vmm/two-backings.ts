@@ -10,7 +10,8 @@ import { MapFlag } from '../host/mmap.ts'
 import { Prot } from '../host/vma.ts'
 import { gmemPopulate, Kvm } from '../kvm/uapi.ts'
 import type { Segment } from './elf.ts'
-import { type Conversion, GuestMemory } from './guest-memory.ts'
+import { GuestMemory } from './guest-memory.ts'
+import type { Conversion } from './guest-ram.ts'
 import { must, VmmError } from './vmm-error.ts'
 
 /** Bytes copied into private memory by one populate call. */

@@ -10,6 +10,8 @@ export interface VmmNotices {
   refused(vcpu: number, gpa: number, size: number, share: boolean): void
   /** The kernel refused a conversion; `page`: the first that it could not convert. */
   blocked(vcpu: number, gpa: number, size: number, toPrivate: boolean, errno: string, page: number): void
+  /** GUNYAH_VCPU_RUN exited for a page fault: demand paging failed with `errno`. */
+  pageFault(vcpu: number, gpa: number, errno: string): void
   /** KVM_RUN failed with ENOMEM: no frame is left for the page (null: for a page table). */
   outOfMemory(vcpu: number, gpa: number | null): void
   /** KVM_RUN failed with EHWPOISON. */

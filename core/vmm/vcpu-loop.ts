@@ -8,9 +8,10 @@ import { KvmSystemEvent } from '../kvm/kvm-run.ts'
 import { ExitReason, HypercallError, KVM_MAP_GPA_RANGE_ENCRYPTED, Kvm } from '../kvm/uapi.ts'
 import { answerConversion } from './conversions.ts'
 import { hostRead } from './host-actions.ts'
+import type { KvmVmm, KvmVmmVcpu } from './kvm-vmm.ts'
 import { MemoryFaults } from './memory-faults.ts'
+import { serveMmio } from './mmio.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
-import type { Vmm, VmmVcpu } from './vmm.ts'
 
 /** What a hypercall answers for an SBI error. */
 const hypercallErrors = new Map<number, number>([
@@ -20,13 +21,13 @@ const hypercallErrors = new Map<number, number>([
 ])
 
 export class VcpuLoop {
-  readonly #vmm: Vmm
-  readonly #vcpu: VmmVcpu
+  readonly #vmm: KvmVmm
+  readonly #vcpu: KvmVmmVcpu
   readonly #hooks: VcpuLoopHooks
   readonly #faults: MemoryFaults
   #conversion: { readonly start: number; readonly end: number } | null = null
 
-  constructor(vmm: Vmm, vcpu: VmmVcpu, hooks: VcpuLoopHooks) {
+  constructor(vmm: KvmVmm, vcpu: KvmVmmVcpu, hooks: VcpuLoopHooks) {
     this.#vmm = vmm
     this.#vcpu = vcpu
     this.#hooks = hooks
@@ -60,7 +61,7 @@ export class VcpuLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case ExitReason.MMIO:
-        yield* this.#mmio()
+        yield* serveMmio(this.#hooks.mmio, run)
         return null
       case ExitReason.RISCV_SBI:
         yield* this.#sbi()
@@ -79,13 +80,6 @@ export class VcpuLoop {
       default:
         return this.#failed(`KVM_RUN returned exit reason ${run.exitReason}, which this VMM does not serve`)
     }
-  }
-
-  *#mmio(): KernelTask<void> {
-    const { run } = this.#vcpu.vcpu
-    const { gpa, length, write, low, high } = run.mmio
-    if (write) yield* this.#hooks.mmio.store(gpa, length, low, high)
-    else run.setMmioData(...this.#hooks.mmio.load(gpa, length))
   }
 
   *#sbi(): KernelTask<void> {

@@ -7,7 +7,13 @@ import { answersAlike, versionSpans } from './version-spans.ts'
 describe('hostName', () => {
   it('names what is not the default only', () => {
     expect(hostName(defaultHostChoice)).toBe('Linux 7.2 · xarray')
-    const other = { version: 'next-in-place', gmemStore: 'filemap', gmemLargeFolios: true, nodes: 2 } as const
+    const other = {
+      ...defaultHostChoice,
+      version: 'next-in-place',
+      gmemStore: 'filemap',
+      gmemLargeFolios: true,
+      nodes: 2,
+    } as const
     expect(hostName(other)).toBe('linux-next, in place · filemap · 2 MiB folios · 2 nodes')
     expect(sameHost(other, { ...other })).toBe(true)
     expect(sameHost(other, { ...other, nodes: 1 })).toBe(false)
@@ -16,7 +22,13 @@ describe('hostName', () => {
 
 describe('recallHost', () => {
   it('keeps what is still offered', () => {
-    const saved = { version: '6.18', gmemStore: 'filemap', gmemLargeFolios: true, nodes: 2 }
+    const saved = {
+      ...defaultHostChoice,
+      version: '6.18',
+      gmemStore: 'filemap',
+      gmemLargeFolios: true,
+      nodes: 2,
+    }
     expect(recallHost(saved)).toEqual(saved)
   })
 

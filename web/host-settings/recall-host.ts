@@ -3,7 +3,9 @@
 import {
   defaultHostChoice,
   type HostChoice,
+  hypervisorKinds,
   linuxVersions,
+  reclaimPolicies,
   storeKinds,
 } from '../../core/machine/host-choice.ts'
 
@@ -11,6 +13,9 @@ import {
 export const recallHost = (saved: unknown): HostChoice => {
   const fields: Partial<Record<keyof HostChoice, unknown>> = typeof saved === 'object' && saved ? saved : {}
   return {
+    hypervisor: hypervisorKinds.find((kind) => kind === fields.hypervisor) ?? defaultHostChoice.hypervisor,
+    gunyahReclaim:
+      reclaimPolicies.find((policy) => policy === fields.gunyahReclaim) ?? defaultHostChoice.gunyahReclaim,
     version: linuxVersions.find((v) => v === fields.version) ?? defaultHostChoice.version,
     gmemStore: storeKinds.find((kind) => kind === fields.gmemStore) ?? defaultHostChoice.gmemStore,
     gmemLargeFolios: fields.gmemLargeFolios === true,

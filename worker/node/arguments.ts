@@ -4,7 +4,9 @@ import { parseArgs } from 'node:util'
 import {
   defaultHostChoice,
   type HostChoice,
+  hypervisorKinds,
   linuxVersions,
+  reclaimPolicies,
   storeKinds,
 } from '../../core/machine/host-choice.ts'
 
@@ -37,7 +39,11 @@ export const USAGE = `usage: npm run -s headless -- --kernel FILE [options]
   --append TEXT    kernel command line
   --mem SIZE       guest RAM: 64M, 256M (default 128M), 1G
   --smp N          vCPUs, 1 to 8 (default 1)
-  --private        guest RAM starts private, in a guest_memfd the host cannot map
+  --private        guest RAM starts private: in a guest_memfd the host cannot map, or lent by Gunyah
+  --hypervisor H   ${hypervisorKinds.join(' or ')} (default ${defaultHostChoice.hypervisor})
+  --gunyah-reclaim POLICY
+                   whether Gunyah lets the host take back what it lent to a running VM:
+                   ${reclaimPolicies.join(' or ')} (default ${defaultHostChoice.gunyahReclaim})
   --host VERSION   Linux the host runs: ${linuxVersions.join(', ')} (default ${defaultHostChoice.version})
   --store KIND     what holds a guest_memfd's folios: ${storeKinds.join(' or ')} (default ${defaultHostChoice.gmemStore})
   --large-folios   guest_memfd uses 2 MiB folios (project-own)
@@ -95,6 +101,8 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
         mem: { type: 'string' },
         smp: { type: 'string' },
         private: { type: 'boolean' },
+        hypervisor: { type: 'string' },
+        'gunyah-reclaim': { type: 'string' },
         host: { type: 'string' },
         store: { type: 'string' },
         'large-folios': { type: 'boolean' },
@@ -126,6 +134,16 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
     vcpus,
     private: values.private === true,
     host: {
+      hypervisor: parseWord(
+        'hypervisor',
+        text('hypervisor') ?? defaultHostChoice.hypervisor,
+        hypervisorKinds,
+      ),
+      gunyahReclaim: parseWord(
+        'gunyah-reclaim',
+        text('gunyah-reclaim') ?? defaultHostChoice.gunyahReclaim,
+        reclaimPolicies,
+      ),
       version: parseWord('host', text('host') ?? defaultHostChoice.version, linuxVersions),
       gmemStore: parseWord('store', text('store') ?? defaultHostChoice.gmemStore, storeKinds),
       gmemLargeFolios: values['large-folios'] === true,

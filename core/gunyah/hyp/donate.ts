@@ -41,7 +41,7 @@ export const checkDonate = (
   for (let at: number = pfn; at < pfn + pages; at++) {
     const error = isGuestSide(to)
       ? checkLeave(frames, to, at as Pfn)
-      : checkReturn(from, at as Pfn, option === DonateOption.TO_PARENT)
+      : checkReturn(frames, from, at as Pfn, option === DonateOption.TO_PARENT)
     if (error !== HypError.OK) return error
   }
   if (isGuestSide(to) && to.isPrivate && !frames.split(pfn, pages)) return HypError.NOMEM
@@ -58,9 +58,9 @@ const checkLeave = (frames: HostFrames, to: Memextent, pfn: Pfn): HypError => {
   return taken ? HypError.MEMDB_NOT_OWNER : HypError.OK
 }
 
-const checkReturn = (from: Memextent, pfn: Pfn, donated: boolean): HypError => {
+const checkReturn = (frames: HostFrames, from: Memextent, pfn: Pfn, donated: boolean): HypError => {
   const frame = from.frame(pfn)
-  if (frame?.donated !== donated) return HypError.MEMDB_NOT_OWNER
+  if (frame?.donated !== donated || frames.isLost(pfn)) return HypError.MEMDB_NOT_OWNER
   return frame.gfn === UNMAPPED ? HypError.OK : HypError.BUSY
 }
 

@@ -18,6 +18,7 @@ const notGivable: ReadonlySet<number> = new Set([
   PageType.reserved,
   PageType.pgtable,
   PageType.lost,
+  PageType.hwpoison,
 ])
 
 export class HostFrames {
@@ -61,6 +62,11 @@ export class HostFrames {
   /** Linux may give the frame to a guest, or share it. */
   isGivable(pfn: Pfn): boolean {
     return !this.#privateTo.has(pfn) && !notGivable.has(this.#host.memory.folios.type(pfn))
+  }
+
+  /** Nobody gets the frame any more. */
+  isLost(pfn: Pfn): boolean {
+    return this.#host.memory.folios.type(pfn) === PageType.lost
   }
 
   /** Makes single frames of [pfn, pfn + pages) removable. False: no memory for a table; what was split stays so. */

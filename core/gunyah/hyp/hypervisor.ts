@@ -4,8 +4,7 @@
 // (memextent.ts) and its address space maps (address-space.ts). Capabilities are not modelled: whoever has the object
 // may call; a capability is only how the Resource Manager names one in a message.
 
-import type { Gpa, Pfn } from '../../base/units.ts'
-import { PAGE_SIZE } from '../../base/units.ts'
+import { type Gpa, PAGE_SIZE, type Pfn } from '../../base/units.ts'
 import { Stage2 } from '../../hart/stage2.ts'
 import type { Host } from '../../host/host.ts'
 import type { KernelTask, Step } from '../../host/kernel-task.ts'
@@ -14,7 +13,7 @@ import { checkDonate, commitDonate, completeReturns } from './donate.ts'
 import { HypError } from './error.ts'
 import { GuestVm } from './guest-vm.ts'
 import { HostFrames } from './host-frames.ts'
-import { dropMapping, MapFlag, type MappingRequest, mapFrames, unmapFrames } from './mapping.ts'
+import { MapFlag, type MappingRequest, mapFrames, unmapFrames } from './mapping.ts'
 import { DONATE_NOSYNC, type Memextent, ModifyOperation } from './memextent.ts'
 import { checkFrames, checkGuestRange } from './ranges.ts'
 
@@ -72,11 +71,6 @@ export class Hypervisor {
 
   vm(vmid: number): GuestVm | null {
     return this.#vms.get(vmid) ?? null
-  }
-
-  /** The VMs there are. */
-  get vms(): Iterable<GuestVm> {
-    return this.#vms.values()
   }
 
   /** The extent that a capability names, or null. */
@@ -156,17 +150,19 @@ export class Hypervisor {
     if (this.host.scheduler.stepping) yield DONATE
     const vm = this.#vms.get(from.vmid)
     if (!vm) return HypError.ARGUMENT_INVALID
-    const kind = option % DONATE_NOSYNC
+    // `|` with bit 31 makes a negative number.
+    const bits = option >>> 0
+    const kind = bits % DONATE_NOSYNC
     const call = (): HypError => {
       const error = this.checkDonate(kind, from, to, ranges)
       if (error !== HypError.OK) return error
       for (const { pfn, pages } of ranges) {
         commitDonate(this.#frames, vm, kind, from, to, pfn, pages)
-        this.host.trace('gunyah_memextent_donate', option, pfn, pages, from.label, to.label)
+        this.host.trace('gunyah_memextent_donate', bits, pfn, pages, from.label, to.label)
       }
       return HypError.OK
     }
-    return yield* this.#locked(vm, call, option < DONATE_NOSYNC)
+    return yield* this.#locked(vm, call, bits < DONATE_NOSYNC)
   }
 
   /** addrspace_map. `access`: of Access, R at least; `flags`: of MapFlag, PARTIAL at least. */
@@ -184,7 +180,7 @@ export class Hypervisor {
       const error = mapFrames(request, access)
       if (error !== HypError.OK) return error
       for (let i = 0; i < pages; i++)
-        this.host.trace('gunyah_addrspace_map', space.vmid, gpa / PAGE_SIZE + i, pfn + i, access, flags)
+        this.host.trace('gunyah_addrspace_map', space.vmid, gpa / PAGE_SIZE + i, pfn + i, access, flags >>> 0)
       return error
     })
   }
@@ -238,7 +234,7 @@ export class Hypervisor {
 
   /**
    * memextent_modify. SYNC_ALL waits for the vCPUs and completes what was given back; ZERO_RANGE zeroes frames
-   * [pfn, pfn + pages) of the extent; UNMAP_ALL unmaps every frame of it, of a VM that does not run.
+   * [pfn, pfn + pages) of the extent.
    */
   *memextentModify(
     extent: Memextent,
@@ -249,18 +245,11 @@ export class Hypervisor {
     if (this.host.scheduler.stepping) yield MODIFY
     const vm = this.#vms.get(extent.vmid)
     if (!vm || !this.#owns(extent)) return HypError.ARGUMENT_INVALID
-    return yield* this.#locked(vm, () => this.#modify(vm, extent, operation, pfn, pages), true)
+    return yield* this.#locked(vm, () => this.#modify(extent, operation, pfn, pages), true)
   }
 
-  #modify(vm: GuestVm, extent: Memextent, operation: ModifyOperation, pfn: Pfn, pages: number): HypError {
+  #modify(extent: Memextent, operation: ModifyOperation, pfn: Pfn, pages: number): HypError {
     if (operation === ModifyOperation.SYNC_ALL) return HypError.OK
-    if (operation === ModifyOperation.UNMAP_ALL) {
-      const { space } = vm
-      if (!space) return HypError.OK
-      if (space.running && extent.isPrivate) return HypError.DENIED
-      for (const at of extent.frames.keys()) dropMapping(space, extent, at)
-      return HypError.OK
-    }
     if (operation !== ModifyOperation.ZERO_RANGE) return HypError.ARGUMENT_INVALID
     const error = checkFrames(pfn, pages, this.host.memory.layout.frames)
     if (error !== HypError.OK) return error

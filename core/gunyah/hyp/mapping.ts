@@ -9,6 +9,7 @@ import { ExtentLabel, type Memextent, UNMAPPED } from './memextent.ts'
 export const Access = { X: 1, W: 2, R: 4, RX: 5, RW: 6, RWX: 7 } as const
 
 /** Flags of addrspace_map and addrspace_unmap, as values. */
+/** NOSYNC, bit 31, as an unsigned number. */
 export const MapFlag = { PARTIAL: 1, PRIVATE: 2, VMMIO: 4, NOSYNC: 0x8000_0000 } as const
 const KNOWN_FLAGS = MapFlag.PARTIAL | MapFlag.PRIVATE | MapFlag.VMMIO | MapFlag.NOSYNC
 
@@ -24,7 +25,7 @@ export interface MappingRequest {
   readonly pages: number
 }
 
-/** Whether a guest keeps a page of its own from the host; null where nobody asks. */
+/** Whether a guest keeps a private page of its own from the host. */
 export type KeepsPage = (vmid: number, gfn: number) => boolean
 
 const checkRequest = ({ space, extent, flags }: MappingRequest): HypError => {
@@ -77,8 +78,7 @@ export const unmapFrames = (request: MappingRequest, keeps: KeepsPage): HypError
   return HypError.OK
 }
 
-/** Unmaps a frame that is mapped, if it is. */
-export const dropMapping = (space: AddressSpace, extent: Memextent, pfn: Pfn): void => {
+const dropMapping = (space: AddressSpace, extent: Memextent, pfn: Pfn): void => {
   const frame = extent.frame(pfn)
   if (!frame || frame.gfn === UNMAPPED) return
   space.stage2.unmap(frame.gfn, frame.gfn + 1, anyLeaf)

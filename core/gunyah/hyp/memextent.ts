@@ -25,7 +25,7 @@ export const DonateOption = {
 export const DONATE_NOSYNC = 0x8000_0000
 
 /** memextent_modify operations that something here uses. */
-export const ModifyOperation = { UNMAP_ALL: 0, ZERO_RANGE: 1, SYNC_ALL: 255 } as const
+export const ModifyOperation = { ZERO_RANGE: 1, SYNC_ALL: 255 } as const
 export type ModifyOperation = (typeof ModifyOperation)[keyof typeof ModifyOperation]
 
 /** gfn of a frame that is in an extent but mapped nowhere. */

@@ -1,9 +1,11 @@
 // The Resource Manager's calls on VMs: ids, image, memory layout, and the states from loading to reset.
 
+import { type Gpa, PAGE_SIZE } from '../../base/units.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
 import { HypError } from '../hyp/error.ts'
 import { capability, HLOS_VMID } from '../hyp/hypervisor.ts'
-import { DonateOption, ExtentLabel, ModifyOperation } from '../hyp/memextent.ts'
+import { MapFlag } from '../hyp/mapping.ts'
+import { DonateOption, ExtentLabel, UNMAPPED } from '../hyp/memextent.ts'
 import { acceptFor, releaseFor } from './borrower-calls.ts'
 import { fromHypervisor, RmError } from './error.ts'
 import { encodeWord } from './memory-messages.ts'
@@ -162,22 +164,25 @@ export function* resetVm(registry: Registry, vm: ManagedVm): KernelTask<Reply> {
   return success()
 }
 
+/** What the VM owns goes back, but for what is still offered to it by a parcel. */
 function* returnDonated(registry: Registry, vm: ManagedVm): KernelTask<void> {
-  const guest = vm.guest.extents[ExtentLabel.guestPrivate]
-  const host = vm.guest.extents[ExtentLabel.hostPrivate]
-  const inParcels = new Set(
-    [...registry.parcels.values()]
-      .filter((parcel) => parcel.borrower(vm.vmid))
-      .flatMap(({ ranges }) =>
-        ranges.flatMap(({ pfn, pages }) => Array.from({ length: pages }, (_, i) => pfn + i)),
-      ),
-  )
-  const ranges = [...guest.frames]
-    .filter(([pfn, { donated }]) => donated && !inParcels.has(pfn))
-    .map(([pfn]) => ({ pfn, pages: 1 }))
-  if (ranges.length === 0) return
-  yield* registry.hypervisor.memextentModify(guest, ModifyOperation.UNMAP_ALL)
-  yield* registry.hypervisor.donateRanges(DonateOption.TO_PARENT, guest, host, ranges)
+  const { hypervisor } = registry
+  const { space, extents } = vm.guest
+  const guest = extents[ExtentLabel.guestPrivate]
+  const offered = new Set<number>()
+  for (const parcel of registry.parcels.values())
+    if (parcel.borrower(vm.vmid))
+      for (const { pfn, pages } of parcel.ranges) for (let i = 0; i < pages; i++) offered.add(pfn + i)
+  const owned = [...guest.frames].filter(([pfn, { donated }]) => donated && !offered.has(pfn))
+  for (const [pfn, { gfn }] of owned) {
+    if (!space || gfn === UNMAPPED) continue
+    space.release(gfn, 1)
+    const flags = MapFlag.PARTIAL | MapFlag.PRIVATE | MapFlag.NOSYNC
+    yield* hypervisor.addrspaceUnmap(space, guest, (gfn * PAGE_SIZE) as Gpa, flags >>> 0, pfn, 1)
+  }
+  const ranges = owned.map(([pfn]) => ({ pfn, pages: 1 }))
+  const host = extents[ExtentLabel.hostPrivate]
+  yield* hypervisor.donateRanges(DonateOption.TO_PARENT, guest, host, ranges)
 }
 
 /** VM_GET_HYP_RESOURCES: the VM's address space and extents. */

@@ -7,12 +7,11 @@ import { HostMemory } from '../../host/host-memory.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
 import { Process } from '../../host/process.ts'
 import type { LinuxVersion } from '../../kvm/behaviours.ts'
-import { checkInvariants } from '../../kvm/invariants.ts'
 import { hostProfile } from '../../kvm/profiles.ts'
 import { KvmSystem } from '../../kvm/system.ts'
 import { VcpuMaker } from '../../kvm/vcpu-file.ts'
+import { KvmVmm } from '../kvm-vmm.ts'
 import type { VcpuLoopHooks } from '../vcpu-hooks.ts'
-import { Vmm } from '../vmm.ts'
 
 const PAGE = 4096
 /** Bytes of the guest's RAM. */
@@ -24,15 +23,15 @@ export const FREE = RAM_BASE + 8 * PAGE
 
 export class TestVmm {
   readonly host: Host
-  readonly vmm: Vmm
+  readonly vmm: KvmVmm
 
   constructor(version: LinuxVersion, isPrivate = true) {
     this.host = new Host(HostMemory.create(16 * 2 ** 20))
     const system = new KvmSystem(this.host, hostProfile('riscv', version), new VcpuMaker(() => 0))
     const options = { ramBytes: RAM_BYTES, vcpus: 1, private: isPrivate, now: () => 0 }
-    this.vmm = new Vmm(new Process(this.host), system, options)
+    this.vmm = new KvmVmm(new Process(this.host), system, options)
     const segments = [{ gpa: RAM_BASE + 16, data: CODE, memSize: CODE.length }]
-    this.run(this.vmm.setUp({ entry: RAM_BASE, deviceTree: RAM_BASE, segments }))
+    this.run(this.vmm.setUp({ entry: RAM_BASE, deviceTree: RAM_BASE, deviceTreeBytes: 0, segments }))
   }
 
   run<T>(task: KernelTask<T>): T {
@@ -40,7 +39,7 @@ export class TestVmm {
   }
 
   violations(): string[] {
-    return checkInvariants({ host: this.host, vms: [this.vmm.vm] })
+    return this.vmm.violations()
   }
 }
 
@@ -59,6 +58,7 @@ export const recordingHooks = (accepts: boolean): { told: string[]; hooks: VcpuL
         memoryFault: tell('memoryFault'),
         refused: tell('refused'),
         blocked: tell('blocked'),
+        pageFault: tell('pageFault'),
         outOfMemory: tell('outOfMemory'),
         poisoned: tell('poisoned'),
       },
