@@ -24,7 +24,7 @@
 #define FEATURES_OK 8
 #define VERSION_1 1 // in the second word
 
-#define PATIENCE_SECONDS 5
+#define PATIENCE_SECONDS 2
 
 static void write64(u64 at, u64 value) {
   write32(at, (u32)value);
