@@ -100,15 +100,15 @@ export class GuestDevices {
 
   /** Milliseconds until `poll` has something to do although nobody rings; Infinity for never. */
   get wantsPollIn(): number {
-    const stalled = this.#console?.device.stalled ? STALLED_MS : Number.POSITIVE_INFINITY
-    return Math.min(stalled, this.#rtc.dueInMs)
+    const stalled = this.#console?.device.stalled(this.#console.transport)
+    return Math.min(stalled ? STALLED_MS : Number.POSITIVE_INFINITY, this.#rtc.dueInMs)
   }
 
   /** Does what comes with time: the clock's alarm, and output that waited for room. */
   poll(): void {
     this.#rtc.tick()
     const console = this.#console
-    if (!console?.device.canResume || this.#resuming) return
+    if (!console?.device.canResume(console.transport) || this.#resuming) return
     this.#resuming = true
     const resume = console.transport.act(() => console.device.resume(console.transport))
     this.#o.vmm.process.host.scheduler.spawn('virtio-console', this.#resumed(resume))

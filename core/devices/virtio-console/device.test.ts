@@ -46,12 +46,16 @@ describe('printing', () => {
     print(sent.slice(0, 100), DATA)
     print(sent.slice(100), DATA + 0x1000)
     const queue = driver.queues[ConsoleQueue.TRANSMIT]
-    expect([queue.takeUsed().length, driver.device.canResume, driver.level]).toEqual([0, false, false])
+    expect([
+      queue.takeUsed().length,
+      driver.device.canResume(driver.function.transport),
+      driver.level,
+    ]).toEqual([0, false, false])
     const seen = [...output.drain(50)]
-    expect(driver.device.canResume).toBe(true)
+    expect(driver.device.canResume(driver.function.transport)).toBe(true)
     resume()
     expect([queue.takeUsed().length, driver.level]).toEqual([1, true])
-    while (driver.device.stalled) {
+    while (driver.device.stalled(driver.function.transport)) {
       seen.push(...output.drain(7))
       resume()
     }
@@ -70,7 +74,7 @@ describe('printing', () => {
           output.reset()
           const seen: number[] = []
           for (const [i, text] of texts.entries()) print([...text], DATA + 0x100 * i)
-          while (driver.device.stalled || output.length > 0) {
+          while (driver.device.stalled(driver.function.transport) || output.length > 0) {
             seen.push(...output.drain(step))
             resume()
           }
@@ -81,10 +85,22 @@ describe('printing', () => {
     )
   })
 
+  it('wants no more turns once the device stopped', () => {
+    print(Array.from({ length: 100 }, () => 1))
+    const { device } = driver
+    const { transport } = driver.function
+    expect(device.stalled(transport)).toBe(true)
+    driver.queues[ConsoleQueue.RECEIVE].add([{ gpa: 0, length: 1, write: true }])
+    type(Uint8Array.of(1))
+    expect(driver.stops).toHaveLength(1)
+    output.drain(CAPACITY)
+    expect([device.stalled(transport), device.canResume(transport)]).toEqual([false, false])
+  })
+
   it('forgets what it was printing when the driver resets it', () => {
     print(Array.from({ length: 100 }, () => 1))
     driver.start()
-    expect(driver.device.stalled).toBe(false)
+    expect(driver.device.stalled(driver.function.transport)).toBe(false)
     output.drain(CAPACITY)
     print([2])
     expect([...output.drain(CAPACITY)]).toEqual([2])

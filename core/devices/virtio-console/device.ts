@@ -44,13 +44,13 @@ export class VirtioConsole implements VirtioDevice {
   }
 
   /** Output waits for room, and there is some. */
-  get canResume(): boolean {
-    return this.#printing !== null && this.#output.free > 0
+  canResume(port: VirtioPort): boolean {
+    return this.stalled(port) && this.#output.free > 0
   }
 
   /** Output waits for room. */
-  get stalled(): boolean {
-    return this.#printing !== null
+  stalled(port: VirtioPort): boolean {
+    return this.#printing !== null && port.live
   }
 
   /** Goes on printing. */
