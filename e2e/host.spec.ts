@@ -36,7 +36,7 @@ test('another host is another machine, and is remembered', async ({ page }) => {
   const machine = await MachinePage.boot(page)
   await page.keyboard.press('F6')
   await page.keyboard.press('h')
-  await expect(page.getByTestId('linux-version')).toBeFocused()
+  await expect(page.getByTestId('hypervisor-kvm')).toBeFocused()
   await expect(page.getByTestId('host-apply')).toBeDisabled()
   await page.getByTestId('linux-version').selectOption('6.18')
   await page.getByTestId('store-filemap').click()

@@ -20,6 +20,8 @@ export type HostAction =
   | 'compact'
 
 export interface HostOptions {
+  readonly hypervisor?: 'kvm' | 'gunyah'
+  readonly reclaim?: 'refuse' | 'grant'
   readonly version?: string
   readonly store?: 'xarray' | 'filemap'
   readonly large?: boolean
@@ -113,9 +115,11 @@ export class MachinePage {
   }
 
   /** Builds a machine on another host. */
-  async chooseHost({ version, store, large, nodes }: HostOptions): Promise<void> {
+  async chooseHost({ hypervisor, reclaim, version, store, large, nodes }: HostOptions): Promise<void> {
     const { page } = this
     await page.getByTestId('host-settings').click()
+    if (hypervisor) await page.getByTestId(`hypervisor-${hypervisor}`).click()
+    if (reclaim) await page.getByTestId(`reclaim-${reclaim}`).click()
     if (version) await page.getByTestId('linux-version').selectOption(version)
     if (store) await page.getByTestId(`store-${store}`).click()
     if (large) await page.getByTestId('large-folios').check()

@@ -7,6 +7,7 @@ import { KernelError } from '../base/errno.ts'
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { VmFloat } from '../host/tables.ts'
+import { TRACE_PRIVATE } from '../trace/events.ts'
 import type { Binding } from './binding.ts'
 import { HLOS_VMID } from './hyp/hypervisor.ts'
 import { reclaimRange } from './paging.ts'
@@ -45,8 +46,10 @@ export class SharedParcels {
     yield* vm.bindingsLock.readLock()
     try {
       vm.resources?.space.release(start, end - start)
+      const had = vm.providedGfns(start, end).length
       yield* reclaimRange(vm, start, end, 'all')
       for (const part of pieces(vm, start, end)) yield* this.#make(part)
+      vm.host.trace('gunyah_gmem_convert', start, end, TRACE_PRIVATE, 0, had)
     } finally {
       vm.bindingsLock.readUnlock()
     }
@@ -68,6 +71,7 @@ export class SharedParcels {
           if (from < to) for (const part of pieces(vm, from, to)) yield* this.#make(part)
       }
       for (const { binding, from, to } of pieces(vm, start, end)) yield* this.#forget(binding, from, to)
+      vm.host.trace('gunyah_gmem_convert', start, end, 0, TRACE_PRIVATE, end - start)
     } finally {
       vm.bindingsLock.readUnlock()
     }

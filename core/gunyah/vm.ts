@@ -9,7 +9,7 @@ import { flushRemoteTlbs } from '../hart/requests.ts'
 import type { Host } from '../host/host.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Mutex, RwLock } from '../host/locks.ts'
-import { mirrorRange, VmFloat, VmWord } from '../host/tables.ts'
+import { HypervisorNumber, mirrorRange, VmFloat, VmWord } from '../host/tables.ts'
 import type { Binding } from './binding.ts'
 import { ExtentLabel, ModifyOperation } from './hyp/memextent.ts'
 import { type Provided, reclaimGfn } from './paging.ts'
@@ -19,9 +19,6 @@ import { SharedParcels } from './shared-parcels.ts'
 import type { GunyahSystem } from './system.ts'
 import type { DtbConfig } from './uapi.ts'
 import type { GunyahVcpu } from './vcpu.ts'
-
-/** Number of the Gunyah hypervisor in the VM table. */
-export const HYPERVISOR_GUNYAH = 2
 
 /** The device tree's pages on their way to RM. */
 export interface DeviceTreeParcel {
@@ -78,7 +75,7 @@ export class GunyahVm {
   constructor(system: GunyahSystem, processId: number) {
     this.system = system
     this.host = system.host
-    this.row = this.host.memory.tables.allocVm(HYPERVISOR_GUNYAH, 0)
+    this.row = this.host.memory.tables.allocVm(HypervisorNumber.gunyah, 0)
     this.host.memory.tables.setVmWord(this.row, VmWord.PROCESS, processId)
     this.statusLock = new RwLock(this.host, 'ghvm->status_lock')
     this.bindingsLock = new RwLock(this.host, 'ghvm->bindings_lock')

@@ -143,6 +143,7 @@ export class Process {
   *load16(at: Hva): KernelTask<Access<number>> {
     const pfn = this.pages.reach(Math.floor(at / PAGE_SIZE), false) ?? (yield* this.access(at, false))
     if (typeof pfn !== 'number') return pfn
+    if (!this.host.reaches(pfn, false)) return this.#aborted(at, false)
     return { ok: true, value: Atomics.load(this.host.memory.u16, (pfn * PAGE_SIZE + (at % PAGE_SIZE)) / 2) }
   }
 
@@ -150,6 +151,7 @@ export class Process {
   *store16(at: Hva, value: number): KernelTask<Access<number>> {
     const pfn = this.pages.reach(Math.floor(at / PAGE_SIZE), true) ?? (yield* this.access(at, true))
     if (typeof pfn !== 'number') return pfn
+    if (!this.host.reaches(pfn, true)) return this.#aborted(at, true)
     Atomics.store(this.host.memory.u16, (pfn * PAGE_SIZE + (at % PAGE_SIZE)) / 2, value)
     return { ok: true, value: 2 }
   }

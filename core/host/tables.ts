@@ -18,11 +18,14 @@ import {
   VM_ROW_BYTES,
 } from './layout.ts'
 
+/** VmWord.HYPERVISOR. */
+export const HypervisorNumber = { kvm: 1, gunyah: 2 } as const
+
 /** u32 words of a VM row. */
 export const VmWord = {
   /** 1: the row is in use. */
   USED: 0,
-  /** The hypervisor: 1 KVM. */
+  /** The hypervisor (HypervisorNumber). */
   HYPERVISOR: 1,
   /** KVM VM type. */
   TYPE: 2,

@@ -9,7 +9,7 @@ import type { Host } from '../host/host.ts'
 import type { KernelTask, Step } from '../host/kernel-task.ts'
 import { Mutex } from '../host/locks.ts'
 import type { Process } from '../host/process.ts'
-import { VmFloat, VmWord } from '../host/tables.ts'
+import { HypervisorNumber, VmFloat, VmWord } from '../host/tables.ts'
 import { DeclaredState } from './declared.ts'
 import { KvmGmem } from './gmem.ts'
 import { MmuInvalidate } from './invalidate.ts'
@@ -18,9 +18,6 @@ import { KvmMmuNotifier } from './mmu-notifier.ts'
 import type { KvmParameters } from './parameters.ts'
 import type { HostProfile, VmType } from './profiles.ts'
 import { Srcu } from './srcu.ts'
-
-/** Row number of the KVM hypervisor in the VM table. */
-const HYPERVISOR_KVM = 1
 
 /** What the part of KVM that runs vCPUs gives the part that manages memory. */
 export interface KvmHooks {
@@ -107,7 +104,7 @@ export class Vm {
     this.type = type
     this.hooks = hooks
     this.debug = debug
-    this.row = host.memory.tables.allocVm(HYPERVISOR_KVM, type.type)
+    this.row = host.memory.tables.allocVm(HypervisorNumber.kvm, type.type)
     host.memory.tables.setVmWord(this.row, VmWord.PROCESS, process.id)
     try {
       this.stage2 = new Stage2(host, this.row)

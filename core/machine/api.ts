@@ -104,8 +104,11 @@ export interface PageInspection {
   readonly readableBy: readonly string[]
   /** Up to `length` bytes as the guest reads them; null when its touch would fault. */
   readonly guestBytes: Uint8Array | null
-  /** The same bytes loaded by the VMM process through its mapping: bytes, or the error it really gets. */
-  readonly hostBytes: HostResult<Uint8Array>
+  /**
+   * The same bytes loaded by the VMM process through its mapping: bytes, or the error it really gets; null: not loaded,
+   * for that would take the page from the guest.
+   */
+  readonly hostBytes: HostResult<Uint8Array> | null
   /**
    * The same bytes loaded from the frame through /dev/mem, where no page table of the host's own protects them; null:
    * there is no frame.

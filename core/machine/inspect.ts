@@ -1,6 +1,7 @@
 // The inspector's query: everything known about one guest page, read from the kernel's own structures.
 //
-// Omniscient, and says so: `guestBytes` come straight from the frame. What the host sees is a real access.
+// Omniscient, and says so: `guestBytes` come straight from the frame. What the host sees is a real access, unless that
+// took the page from the guest.
 
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
 import type { XArrayStep } from '../base/xarray.ts'
@@ -8,7 +9,7 @@ import { isLargeFolio } from '../gmem/large-folio.ts'
 import type { Stage2Step } from '../hart/stage2.ts'
 import { PageType, PG } from '../host/folio-table.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
-import { hostRead, readPhysical } from '../vmm/host-actions.ts'
+import { type HostResult, hostRead, readPhysical } from '../vmm/host-actions.ts'
 import type { Vmm } from '../vmm/vmm.ts'
 import type { PageInspection, WalkStep } from './api.ts'
 
@@ -45,8 +46,8 @@ export function* inspectPage(vmm: Vmm, address: number, length: number): KernelT
     guestBytes: reachable
       ? new Uint8Array(process.host.memory.frame(backing).subarray(offset, offset + count))
       : null,
-    hostBytes: yield* hostRead(vmm, address, count),
-    physicalBytes: pfn === null ? null : yield* readPhysical(vmm, pfn, offset, count),
+    hostBytes: page.hostTakes ? null : yield* hostRead(vmm, address, count),
+    physicalBytes: pfn === null ? null : yield* physicalBytes(vmm, pfn, offset, count),
     node: pfn === null ? null : process.host.buddy.nodeOf(pfn),
     store: gmem?.inode.store.kind ?? null,
     large: pfn !== null && isLargeFolio(process.host.memory.folios, pfn),
@@ -55,13 +56,25 @@ export function* inspectPage(vmm: Vmm, address: number, length: number): KernelT
   }
 }
 
-/** References beyond the page cache's, the host mappings' and the one that memory_failure keeps. */
-const pinsOf = ({ process }: Vmm, pfn: Pfn): number => {
-  const { folios } = process.host.memory
+/** As readPhysical, but where the host's stage 2 stops the load, looking leaves no fault among the events. */
+function* physicalBytes(
+  vmm: Vmm,
+  pfn: Pfn,
+  offset: number,
+  length: number,
+): KernelTask<HostResult<Uint8Array>> {
+  if (!vmm.process.host.reaches(pfn, false)) return { kind: 'signal', signal: 'SIGBUS', code: 'BUS_OBJERR' }
+  return yield* readPhysical(vmm, pfn, offset, length)
+}
+
+/** References beyond the page cache's, the mappings' and the one that memory_failure keeps. */
+const pinsOf = (vmm: Vmm, pfn: Pfn): number => {
+  const { folios } = vmm.process.host.memory
   const type = folios.type(pfn)
   const cached = type === PageType.gmem || type === PageType.file ? 1 : 0
   const broken = folios.has(pfn, PG.hwpoison) ? 1 : 0
-  return folios.refcount[pfn] - folios.mapcount[pfn] - cached - broken
+  const held = vmm.guestHolds && folios.guestMapcount[pfn] > 0 ? 1 : 0
+  return folios.refcount[pfn] - folios.mapcount[pfn] - cached - broken - held
 }
 
 const walkStep = ({ level, index, hpa, entry }: Stage2Step): WalkStep => ({

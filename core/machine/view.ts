@@ -12,15 +12,18 @@ import {
   TRACE_RINGS,
   VCPU_RING_RECORDS,
 } from '../host/layout.ts'
+import { ParcelTable } from '../host/parcel-table.ts'
 import { MachineTables } from '../host/tables.ts'
 import { TraceRing, traceRingBytes } from '../trace/ring.ts'
 
 export { FolioTable, PageType, PG } from '../host/folio-table.ts'
 export { Header, type HostLayout } from '../host/layout.ts'
+export type { ParcelRow } from '../host/parcel-table.ts'
 export {
   FileKind,
   type FileRow,
   type GfnRange,
+  HypervisorNumber,
   MachineTables,
   type SlotRow,
   VmFloat,
@@ -31,6 +34,7 @@ export class MachineView {
   readonly layout: HostLayout
   readonly folios: FolioTable
   readonly tables: MachineTables
+  readonly parcels: ParcelTable
   readonly traces: readonly TraceRing[]
   /** The serial line's output. This view is its one reader; bytes it takes are gone from the ring. */
   readonly console: ByteRing
@@ -42,6 +46,7 @@ export class MachineView {
     this.layout = hostLayout(memory.buffer.byteLength)
     this.folios = new FolioTable(memory.buffer, this.layout)
     this.tables = new MachineTables(memory.buffer, this.layout)
+    this.parcels = new ParcelTable(memory.buffer, this.layout)
     this.#words = new Int32Array(memory.buffer, 0, 1024)
     let at = this.layout.traces
     this.traces = Array.from({ length: TRACE_RINGS }, (_, thread) => {

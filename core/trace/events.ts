@@ -66,6 +66,8 @@ export const traceEvents: readonly TraceEvent[] = [
   // file: row in the file table; binding: number of the binding in its VM
   own('gunyah_gmem_bind', 'file', 'binding', 'index', 'pages', 'gfn'),
   own('gunyah_gmem_unbind', 'file', 'binding', 'index', 'pages'),
+  // from and to: TRACE_PRIVATE or 0, as kvm_gmem_convert's; zapped: pages that the guest had
+  own('gunyah_gmem_convert', 'start', 'end', 'from', 'to', 'zapped'),
 ] as const
 
 /** What stands for private memory in a record, whichever hypervisor: KVM_MEMORY_ATTRIBUTE_PRIVATE. */

@@ -30,6 +30,8 @@ export interface GuestPage {
   readonly pfn: Pfn | null
   /** That frame had a memory error, or the VMM's mapping remembers that its frame had one. */
   readonly poisoned: boolean
+  /** A load or store by the VMM takes the page from the guest. */
+  readonly hostTakes: boolean
   /** The walk of the guest's stage 2. */
   readonly stage2: readonly Stage2Step[]
   /** The walk of the host's own stage 2 to the frame; null: the host has none. */

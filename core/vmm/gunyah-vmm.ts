@@ -63,6 +63,10 @@ export class GunyahVmm extends Vmm {
     return this.vm.row
   }
 
+  override get guestHolds(): boolean {
+    return true
+  }
+
   override runner(vcpu: number, hooks: VcpuLoopHooks): VcpuRunner {
     return new GunyahLoop(this, this.vcpus[vcpu], hooks)
   }
@@ -94,6 +98,7 @@ export class GunyahVmm extends Vmm {
     const backing = gmem?.pfn ?? null
     const pfn = leafPfn ?? backing
     const isPrivate = vm.isPrivate(gfn)
+    const grants = this.#system.parameters.reclaim === 'grant'
     return {
       slot: binding,
       isPrivate,
@@ -104,6 +109,7 @@ export class GunyahVmm extends Vmm {
       backing,
       pfn,
       poisoned: pfn !== null && this.process.host.memory.folios.has(pfn, PG.hwpoison),
+      hostTakes: grants && leafPfn !== null && !this.process.host.reaches(leafPfn, false),
       stage2: stage2?.walk(gfn) ?? [],
       hostStage2: pfn === null ? [] : this.#system.hypervisor.hostStage2.walk(pfn),
     }

@@ -31,6 +31,7 @@ export const kvmGuestPage = (vm: Vm, process: Process, gfn: number): GuestPage =
     backing,
     pfn,
     poisoned,
+    hostTakes: false,
     stage2: vm.stage2.walk(gfn),
     hostStage2: null,
   }

@@ -62,6 +62,11 @@ export class KvmVmm extends Vmm {
     return this.vm.row
   }
 
+  /** Stage-2 leaves hold none, as in Linux. */
+  override get guestHolds(): boolean {
+    return false
+  }
+
   override runner(vcpu: number, hooks: VcpuLoopHooks): VcpuRunner {
     return new VcpuLoop(this, this.vcpus[vcpu], hooks)
   }

@@ -62,6 +62,9 @@ export abstract class Vmm {
   /** Row of the VM in the shared tables. */
   abstract get row(): number
 
+  /** What the guest has holds a reference to its folio. */
+  abstract get guestHolds(): boolean
+
   abstract runner(vcpu: number, hooks: VcpuLoopHooks): VcpuRunner
 
   /** Where a guest page lies. */

@@ -9,6 +9,7 @@ import { ScrollArea } from '../app/scroll-area.tsx'
 import type { Machine } from '../app/supervisor.ts'
 import { describeGuestPage } from '../model/page-state.ts'
 import { equalRuns } from '../model/runs.ts'
+import { rangeName } from './range-flags.ts'
 
 const REFRESH_MS = 250
 const ROW_LIMIT = 400
@@ -17,6 +18,7 @@ export const AddressTable = ({ machine }: { machine: Machine }) => {
   const { store } = usePage()
   const hover = useHover()
   useSampled(REFRESH_MS)
+  const range = rangeName(machine.sampler.underGunyah).toLowerCase()
   const slots = machine.sampler.slots.map((maps) => ({ maps, ...equalRuns(maps.guest.states, ROW_LIMIT) }))
   const more = slots.reduce((sum, slot) => sum + slot.more, 0)
   return (
@@ -55,7 +57,7 @@ export const AddressTable = ({ machine }: { machine: Machine }) => {
                 </th>
                 <td>{bytes((end - start) * PAGE_SIZE)}</td>
                 <td className="wrap">
-                  slot {slot.id}: {describeGuestPage(value)}
+                  {range} {slot.id}: {describeGuestPage(value)}
                 </td>
               </tr>
             )),

@@ -168,7 +168,7 @@ export const BandView = ({ machine }: { machine: Machine }) => {
         <div ref={hovered} className="band-cursor" data-kind="hover" hidden />
         <div ref={selected} className="band-cursor" data-kind="selected" hidden />
       </div>
-      <SegmentCards axis={axis} shown={shown} height={height} />
+      <SegmentCards axis={axis} shown={shown} height={height} underGunyah={sampler.underGunyah} />
     </div>
   )
 }

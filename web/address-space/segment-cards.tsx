@@ -2,17 +2,19 @@
 
 import { bytes, hex } from '../app/format.ts'
 import type { Axis, Segment, Window } from './axis.ts'
-import { slotFlags } from './slot-flags.ts'
+import { rangeFlags } from './range-flags.ts'
 
 const MIN_HEIGHT = 13
 
-const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
+type SlotSegment = Segment & { kind: 'slot' }
+
+const SlotCard = ({ segment }: { segment: SlotSegment }) => {
   const { slot, file, inPlace } = segment.maps
   return (
     <>
       <strong>Slot {slot.id}</strong>
       <span>{bytes(segment.size)}</span>
-      {slotFlags(slot.flags).map((flag) => (
+      {rangeFlags(slot.flags, false).map((flag) => (
         <span key={flag}>{flag}</span>
       ))}
       {file && (
@@ -29,7 +31,36 @@ const SlotCard = ({ segment }: { segment: Segment & { kind: 'slot' } }) => {
   )
 }
 
-export const SegmentCards = ({ axis, shown, height }: { axis: Axis; shown: Window; height: number }) => {
+const BindingCard = ({ segment }: { segment: SlotSegment }) => {
+  const { slot, file } = segment.maps
+  return (
+    <>
+      <strong>Binding {slot.id}</strong>
+      <span>{bytes(segment.size)}</span>
+      {rangeFlags(slot.flags, true).map((flag) => (
+        <span key={flag}>{flag}</span>
+      ))}
+      {file && (
+        <>
+          <span className="card-key">lent or in parcels</span>
+          <span>
+            guest memory file {file.file.ino} + {hex(slot.fileIndex * 4096)}
+          </span>
+        </>
+      )}
+    </>
+  )
+}
+
+interface Shown {
+  readonly axis: Axis
+  readonly shown: Window
+  readonly height: number
+  /** The ranges are Gunyah's bindings. */
+  readonly underGunyah: boolean
+}
+
+export const SegmentCards = ({ axis, shown, height, underGunyah }: Shown) => {
   const perUnit = height / (shown.to - shown.from)
   return (
     <div className="cards">
@@ -46,7 +77,11 @@ export const SegmentCards = ({ axis, shown, height }: { axis: Axis; shown: Windo
             style={{ top, height: bottom - top }}
           >
             {segment.kind === 'slot' ? (
-              <SlotCard segment={segment} />
+              underGunyah ? (
+                <BindingCard segment={segment} />
+              ) : (
+                <SlotCard segment={segment} />
+              )
             ) : segment.kind === 'mmio' ? (
               <span>{segment.device.name}</span>
             ) : (

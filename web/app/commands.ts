@@ -2,8 +2,10 @@
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import { MachineState } from '../../core/machine/api.ts'
+import { type HypervisorKind, hypervisorKinds } from '../../core/machine/host-choice.ts'
 import { type HostAction, hostActions } from '../host-panel/actions.ts'
 import { pageTarget, perform } from '../host-panel/perform.ts'
+import { hypervisorName } from '../host-settings/host-name.ts'
 import { parseNumber } from './format.ts'
 import { GUEST_PICKER_ID } from './guest-drop.tsx'
 import type { Page } from './page.ts'
@@ -73,6 +75,16 @@ const hostCommand = (action: HostAction): Command => ({
   },
 })
 
+/** The same guest under the other hypervisor: a new machine. */
+const hypervisorCommand = (hypervisor: HypervisorKind): Command => ({
+  id: `under-${hypervisor}`,
+  group: 'Machine',
+  title: `Run the guest under ${hypervisorName(hypervisor)}`,
+  when: ({ store }) => store.getState().settings.host.hypervisor !== hypervisor,
+  run: ({ store, supervisor }) =>
+    void supervisor.rebuild({ host: { ...store.getState().settings.host, hypervisor } }),
+})
+
 export const commands: readonly Command[] = [
   {
     id: 'run-pause',
@@ -128,10 +140,11 @@ export const commands: readonly Command[] = [
   {
     id: 'host-settings',
     group: 'Machine',
-    title: 'Host: Linux version, folio store, large folios, NUMA nodes …',
+    title: 'Host: hypervisor, Linux version, folio store, large folios, NUMA nodes …',
     hotkey: 'H',
     run: ({ store }) => store.setState({ hostOpen: 'settings' }),
   },
+  ...hypervisorKinds.map(hypervisorCommand),
   {
     id: 'host-versions',
     group: 'Machine',
@@ -204,6 +217,7 @@ export const commands: readonly Command[] = [
     run: ({ store }) => store.setState({ selection: null }),
   },
   showActivity('conversions', 'conversions'),
+  showActivity('parcels', 'memory parcels'),
   showActivity('events', 'kernel events'),
   showActivity('host', 'the host panel'),
   showActivity('memory', 'host memory and its pressure'),

@@ -33,7 +33,7 @@ export interface Notice extends MachineNotice {
 export const paneIds = ['address-space', 'folios', 'inspector', 'console', 'activity'] as const
 export type PaneId = (typeof paneIds)[number]
 
-export type ActivityTab = 'conversions' | 'events' | 'host' | 'memory'
+export type ActivityTab = 'conversions' | 'parcels' | 'events' | 'host' | 'memory'
 export type FolioTab = 'halves' | 'frames'
 export type ThemeChoice = 'system' | 'light' | 'dark'
 

@@ -5,6 +5,7 @@ import { usePage, usePageState } from '../app/page.ts'
 import { Pane, Tabs } from '../app/pane.tsx'
 import { MemoryPanel } from '../host-memory/memory-panel.tsx'
 import { HostPanel } from '../host-panel/host-panel.tsx'
+import { ParcelList } from '../parcels/parcel-list.tsx'
 import { ConversionList } from './conversion-list.tsx'
 import { EventList } from './event-list.tsx'
 import { StepLine } from './step-line.tsx'
@@ -12,6 +13,7 @@ import './conversions.css'
 
 const TABS = [
   { id: 'conversions', title: 'Conversions' },
+  { id: 'parcels', title: 'Parcels' },
   { id: 'events', title: 'Kernel events' },
   { id: 'host', title: 'Host panel' },
   { id: 'memory', title: 'Host memory' },
@@ -20,6 +22,7 @@ const TABS = [
 export const ActivityPane = () => {
   const { store } = usePage()
   const tab = usePageState((state) => state.activityTab)
+  const hypervisor = usePageState((state) => state.settings.host.hypervisor)
   const slowMs = usePageState((state) => state.slowMs)
   return (
     <Pane
@@ -28,7 +31,7 @@ export const ActivityPane = () => {
       tools={
         <Tabs
           label="Activity"
-          tabs={TABS}
+          tabs={hypervisor === 'gunyah' ? TABS : TABS.filter(({ id }) => id !== 'parcels')}
           active={tab}
           onChange={(activityTab) => store.setState({ activityTab })}
         />
@@ -37,6 +40,7 @@ export const ActivityPane = () => {
       <Notices />
       {slowMs > 0 && <StepLine />}
       {tab === 'conversions' && <ConversionList />}
+      {tab === 'parcels' && <ParcelList />}
       {tab === 'events' && <EventList />}
       {tab === 'host' && <HostPanel />}
       {tab === 'memory' && <MemoryPanel />}

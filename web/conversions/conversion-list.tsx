@@ -67,7 +67,7 @@ export const ConversionList = () => {
             <th scope="col">Asked by</th>
             <th scope="col">Range</th>
             <th scope="col">Change</th>
-            <th scope="col">KVM</th>
+            <th scope="col">{machine?.sampler.underGunyah ? 'Gunyah' : 'KVM'}</th>
             <th scope="col" className="number">
               Took
             </th>

@@ -65,7 +65,8 @@ export const FoliosPane = () => {
   const machine = useMachine()
   const tab = usePageState((state) => state.folioTab)
   const asTables = usePageState((state) => state.tables)
-  const large = usePageState((state) => state.settings.host.gmemLargeFolios)
+  const hypervisor = usePageState((state) => state.settings.host.hypervisor)
+  const large = usePageState((state) => state.settings.host.gmemLargeFolios) && hypervisor === 'kvm'
   return (
     <Pane
       id="folios"
@@ -92,7 +93,7 @@ export const FoliosPane = () => {
       }
     >
       {machine ? <Maps machine={machine} /> : <NoMachine />}
-      <Legend frames={tab === 'frames'} large={large} />
+      <Legend frames={tab === 'frames'} large={large} gunyah={hypervisor === 'gunyah'} />
     </Pane>
   )
 }

@@ -17,15 +17,28 @@ const ENTRIES = [
 
 const LARGE = ['large', '2 MiB folio'] as const
 
+/** What only a host below which Gunyah runs has. */
+const GUNYAH = [
+  ['lent', 'Out of the host’s stage 2'],
+  ['parcel', 'In a parcel'],
+] as const
+const LOST = ['lost', 'Lost to a guest'] as const
+
 const FRAMES = [
   ['foreign', 'Another process'],
   ['kernel', 'Host kernel'],
 ] as const
 
-export const Legend = ({ frames, large }: { frames: boolean; large: boolean }) => (
+export const Legend = ({ frames, large, gunyah }: { frames: boolean; large: boolean; gunyah: boolean }) => (
   <ul className="legend" aria-label="Legend">
     <HalfLegend />
-    {[...ENTRIES, ...(large ? [LARGE] : []), ...(frames ? FRAMES : [])].map(([state, name]) => (
+    {[
+      ...ENTRIES,
+      ...(large ? [LARGE] : []),
+      ...(gunyah ? GUNYAH : []),
+      ...(frames ? FRAMES : []),
+      ...(frames && gunyah ? [LOST] : []),
+    ].map(([state, name]) => (
       <li key={state}>
         <i className="swatch" data-half="both" data-state={state} /> {name}
       </li>

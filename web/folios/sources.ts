@@ -12,12 +12,15 @@ export interface TitledSource extends MapSource {
   readonly half: 'private' | 'shared' | null
 }
 
+/** What the files are called: KVM's are guest_memfds, Gunyah's are guest memory of its own kind. */
+const fileName = ({ underGunyah }: Sampler): string => (underGunyah ? 'gh-gmem' : 'guest_memfd')
+
 const fileSource = (sampler: Sampler, { file, pages }: FileMaps): TitledSource => ({
   id: `gmem-${file.row}`,
-  title: `guest_memfd ${file.ino}`,
+  title: `${fileName(sampler)} ${file.ino}`,
   detail: `Inode ${file.ino}, ${bytes(file.size)}`,
   half: 'private',
-  label: `Folios of guest_memfd inode ${file.ino}, a page a cell`,
+  label: `Folios of ${fileName(sampler)} inode ${file.ino}, a page a cell`,
   map: pages,
   base: 0,
   refOf: (index) => {

@@ -16,7 +16,7 @@ uniform vec2 origin;       // of cell 0, device pixels from the top left
 uniform float size;        // of a cell, device pixels
 uniform int columns;
 uniform int total;
-uniform vec3 surface, ground, absent, privateHue, sharedHue, kernelHue, foreignHue, faultHue, ink;
+uniform vec3 surface, ground, absent, privateHue, sharedHue, kernelHue, foreignHue, parcelHue, faultHue, ink;
 out vec4 colour;
 
 int indexAt(vec2 point) {
@@ -29,7 +29,7 @@ ivec2 texel(int at) { return ivec2(at & 1023, at >> 10); }
 // What a state counts for when several cells fall on one pixel: the rarer one wins.
 uint rank(uint s) {
   return (s & ${Cell.allocated}u) * 8u + ((s & ${Cell.stage2}u) >> 2) * 4u + ((s & ${Cell.uptodate}u) >> 1) * 2u
-    + ((s & ${Cell.locked}u) >> 5) + ((s & ${Cell.held}u) >> 9) * 16u + ((s & ${Cell.poisoned}u) >> 8) * 32u;
+    + ((s & ${Cell.locked}u) >> 5) + ((s & ${Cell.held}u) >> 9) * 16u + ((s & ${Cell.poisoned | Cell.lost}u) != 0u ? 32u : 0u) + ((s & ${Cell.parcel}u) >> 13) * 8u;
 }
 // Whether the cell at belongs to the 2 MiB folio block; folios lie at multiples of their size.
 bool inBlock(int at, int block) {
@@ -74,6 +74,10 @@ void main() {
     vec2 centred = abs(within - size * 0.5);
     c = size >= 7.0 && abs(centred.x - centred.y) < max(0.8, size * 0.07) ? ground : faultHue;
   }
+  else if ((state & ${Cell.lost}u) != 0u) {
+    // Struck out.
+    c = abs(within.y - size * 0.5) < max(0.8, size * 0.09) ? ground : faultHue;
+  }
   else if ((state & ${Cell.foreign}u) != 0u) c = mod(gl_FragCoord.y, 3.0) < 1.0 ? mix(foreignHue, ground, 0.35) : foreignHue;
   else if ((state & ${Cell.allocated}u) != 0u) {
     float strength = (state & ${Cell.stage2}u) != 0u ? 1.0 : (state & ${Cell.uptodate}u) != 0u ? 0.62 : 0.3;
@@ -90,6 +94,13 @@ void main() {
   } else if ((state & ${Cell.aside}u) != 0u) {
     c = mix(absent, ground, 0.7);
   }
+  // What the host's stage 2 does not reach has lost its foot.
+  if ((state & ${Cell.lent}u) != 0u) {
+    if (size < 6.0) c = mix(c, ground, 0.25);
+    else if (within.y > size * 0.72) c = mix(c, ground, 0.85);
+  }
+  // A parcel has a colour of its own.
+  if ((state & ${Cell.parcel}u) != 0u) c = size >= 7.0 && diagonal < 2.0 ? mix(parcelHue, ground, 0.28) : parcelHue;
   // Whoever else holds a reference turns down a corner.
   if ((state & ${Cell.held}u) != 0u) {
     if (size < 6.0) c = mix(c, ink, 0.55);

@@ -11,6 +11,7 @@ export interface MapColours {
   readonly shared: Rgb
   readonly kernel: Rgb
   readonly foreign: Rgb
+  readonly parcel: Rgb
   readonly hole: Rgb
   readonly fault: Rgb
   readonly ink: Rgb
@@ -38,6 +39,7 @@ export const readColours = (): MapColours => {
     shared: read('--shared'),
     kernel: read('--map-kernel'),
     foreign: read('--map-foreign'),
+    parcel: read('--map-parcel'),
     hole: read('--map-hole'),
     fault: read('--fault'),
     ink: read('--ink'),
@@ -53,6 +55,7 @@ export const setColours = ({ gl, uniform }: Pipeline, colours: MapColours): void
   gl.uniform3fv(uniform('sharedHue'), colours.shared)
   gl.uniform3fv(uniform('kernelHue'), colours.kernel)
   gl.uniform3fv(uniform('foreignHue'), colours.foreign)
+  gl.uniform3fv(uniform('parcelHue'), colours.parcel)
   gl.uniform3fv(uniform('holeHue'), colours.hole)
   gl.uniform3fv(uniform('faultHue'), colours.fault)
   gl.uniform3fv(uniform('ink'), colours.ink)

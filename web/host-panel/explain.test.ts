@@ -11,3 +11,10 @@ it('names a failure as Linux does and says what to do about it', () => {
   expect(explain('allocate', { kind: 'errno', errno: 'ENOMEM' })).toContain('Release')
   expect(explain('read', { kind: 'ok', value: 0 })).toBe('')
 })
+
+it('says what only a hypervisor below the host refuses', () => {
+  expect(explain('punch', { kind: 'errno', errno: 'EACCES' })).toContain('reclaim')
+  expect(explain('convert', { kind: 'errno', errno: 'EOPNOTSUPP' })).toContain('unshares')
+  const lent = { kind: 'signal', signal: 'SIGBUS', code: 'BUS_OBJERR' } as const
+  expect(explain('read', lent)).toContain('stage 2')
+})

@@ -17,17 +17,23 @@ export type HostCall =
 const NOT_MAPPABLE =
   'The page is private: it lies in the guest_memfd, and mmap() of one made without GUEST_MEMFD_FLAG_MMAP fails.'
 
+const LENT =
+  'The page is lent to the guest, and Gunyah does not take it back from a running guest. The guest gives it back; or choose the reclaim policy “grant” in the host’s settings.'
+
 const byCall: Readonly<Record<HostCall, Readonly<Record<string, string>>>> = {
-  read: { ENODEV: NOT_MAPPABLE },
-  write: { ENODEV: NOT_MAPPABLE },
+  read: { ENODEV: NOT_MAPPABLE, EACCES: LENT },
+  write: { ENODEV: NOT_MAPPABLE, EACCES: LENT },
   convert: {
     EAGAIN:
       'Somebody holds a reference to this page, so its mapping cannot be the only way to it; the whole range stays as it was. Unpin it or drain the LRU, then ask again.',
     EINVAL: 'The kernel wants a page-aligned range that is not empty, and attributes that the VM has.',
     ENOTTY: 'This Linux has no such ioctl.',
+    EOPNOTSUPP: 'Gunyah has no call by which the host converts: the guest shares and unshares its pages.',
   },
   punch: {
-    EINVAL: 'The offset is negative, the length is not above zero, or one of them is not page-aligned.',
+    EACCES: LENT,
+    EINVAL:
+      'The offset is negative, the length is not above zero, or one of them is not page-aligned; or the guest has accepted a parcel with the page, and must unshare it first.',
     EOPNOTSUPP: 'guest_memfd punches holes with FALLOC_FL_KEEP_SIZE only.',
   },
   allocate: {
@@ -36,6 +42,7 @@ const byCall: Readonly<Record<HostCall, Readonly<Record<string, string>>>> = {
   },
   pin: {
     ENODEV: NOT_MAPPABLE,
+    EACCES: LENT,
     EFAULT: 'vmsplice() could not fault the page in through the VMM’s mapping: the guest page is private.',
     EAGAIN: 'The pipe is full: unpin a page first.',
   },
@@ -62,6 +69,8 @@ const signals: Readonly<Record<string, string>> = {
   'SIGSEGV SEGV_ACCERR': 'The mapping is there but does not allow the access.',
   'SIGBUS BUS_ADRERR':
     'The mapping is there but no page may come: the guest page is private, or it lies beyond the file’s end.',
+  'SIGBUS BUS_OBJERR':
+    'The host’s own stage 2 does not reach the frame: the hypervisor has lent it to the guest.',
   'SIGBUS BUS_MCEERR_AR': 'The frame is poisoned: the access met a memory error.',
 }
 

@@ -1,17 +1,19 @@
-// The host's settings: Linux version, folio store, large folios, NUMA nodes. A host's boot fixes them, so another
+// The host's settings: hypervisor, Linux version, folio store, large folios, NUMA nodes. A host's boot fixes them, so another
 // choice is another machine.
 
 import { useEffect, useRef, useState } from 'react'
 import {
   type HostChoice,
+  hypervisorKinds,
   type LinuxVersion,
   linuxVersions,
+  reclaimPolicies,
   storeKinds,
   versionTable,
 } from '../../core/machine/host-choice.ts'
 import { usePage, usePageState } from '../app/page.ts'
 import { Choice, Setting } from '../app/setting.tsx'
-import { hostName, sameHost, versionName } from './host-name.ts'
+import { hostName, hypervisorName, sameHost, versionName } from './host-name.ts'
 import { answersAlike } from './version-spans.ts'
 import { VersionTable } from './version-table.tsx'
 import './host-settings.css'
@@ -27,6 +29,7 @@ const Settings = ({ close }: { close: () => void }) => {
   const running = usePageState((state) => state.settings.host)
   const [draft, setDraft] = useState<HostChoice>(running)
   const change = (part: Partial<HostChoice>): void => setDraft((old) => ({ ...old, ...part }))
+  const underKvm = draft.hypervisor === 'kvm'
   const isSame = sameHost(draft, running)
   const differing = versionTable.filter((row) => !answersAlike(row, draft.version, running.version)).length
   return (
@@ -42,26 +45,61 @@ const Settings = ({ close }: { close: () => void }) => {
       </header>
       <div className="settings">
         <Setting
-          name="Linux"
+          name="Hypervisor"
           hint={
-            differing
-              ? `${differing} of ${versionTable.length} behaviours differ from ${versionName(running.version)}.`
-              : 'The host profile: how KVM and guest_memfd answer.'
+            underKvm
+              ? 'In the host’s kernel: the host itself reaches every frame.'
+              : 'Below the host, which has a stage 2 of its own: what is lent to the guest leaves it.'
           }
         >
-          <select
-            data-testid="linux-version"
-            aria-label="Linux version"
-            value={draft.version}
-            onChange={({ target }) => change({ version: target.value as LinuxVersion })}
-          >
-            {linuxVersions.map((version) => (
-              <option key={version} value={version}>
-                {versionName(version)}
-              </option>
-            ))}
-          </select>
+          <Choice
+            id="hypervisor"
+            options={hypervisorKinds}
+            value={draft.hypervisor}
+            label={hypervisorName}
+            onChange={(hypervisor) => change({ hypervisor })}
+          />
         </Setting>
+        {!underKvm && (
+          <Setting
+            name="Reclaim"
+            hint={
+              draft.gunyahReclaim === 'refuse'
+                ? 'A page lent to a running guest stays the guest’s: the host’s calls on it fail.'
+                : 'The host may take a lent page back at any time, and finds it zeroed.'
+            }
+          >
+            <Choice
+              id="reclaim"
+              options={reclaimPolicies}
+              value={draft.gunyahReclaim}
+              onChange={(gunyahReclaim) => change({ gunyahReclaim })}
+            />
+          </Setting>
+        )}
+        {underKvm && (
+          <Setting
+            name="Linux"
+            hint={
+              differing
+                ? `${differing} of ${versionTable.length} behaviours differ from ${versionName(running.version)}.`
+                : 'The host profile: how KVM and guest_memfd answer.'
+            }
+          >
+            <select
+              data-testid="linux-version"
+              aria-label="Linux version"
+              value={draft.version}
+              onChange={({ target }) => change({ version: target.value as LinuxVersion })}
+            >
+              {linuxVersions.map((version) => (
+                <option key={version} value={version}>
+                  {versionName(version)}
+                </option>
+              ))}
+            </select>
+          </Setting>
+        )}
         <Setting
           name="Folio store"
           hint={
@@ -77,24 +115,26 @@ const Settings = ({ close }: { close: () => void }) => {
             onChange={(gmemStore) => change({ gmemStore })}
           />
         </Setting>
-        <Setting
-          name="Large folios"
-          hint={
-            <>
-              <ProjectOwn /> 2 MiB where a range allows it; split by conversions and holes.
-            </>
-          }
-        >
-          <label className="check">
-            <input
-              type="checkbox"
-              data-testid="large-folios"
-              checked={draft.gmemLargeFolios}
-              onChange={({ target }) => change({ gmemLargeFolios: target.checked })}
-            />{' '}
-            2 MiB folios
-          </label>
-        </Setting>
+        {underKvm && (
+          <Setting
+            name="Large folios"
+            hint={
+              <>
+                <ProjectOwn /> 2 MiB where a range allows it; split by conversions and holes.
+              </>
+            }
+          >
+            <label className="check">
+              <input
+                type="checkbox"
+                data-testid="large-folios"
+                checked={draft.gmemLargeFolios}
+                onChange={({ target }) => change({ gmemLargeFolios: target.checked })}
+              />{' '}
+              2 MiB folios
+            </label>
+          </Setting>
+        )}
         <Setting name="NUMA nodes" hint="Two: each has half of the host’s memory, and policies pick a node.">
           <Choice
             id="nodes"
@@ -104,11 +144,18 @@ const Settings = ({ close }: { close: () => void }) => {
           />
         </Setting>
       </div>
-      <VersionTable
-        chosen={draft.version}
-        running={running.version}
-        onChoose={(version) => change({ version })}
-      />
+      {underKvm ? (
+        <VersionTable
+          chosen={draft.version}
+          running={running.version}
+          onChoose={(version) => change({ version })}
+        />
+      ) : (
+        <p className="muted host-note">
+          Gunyah was never merged into Linux: this is the newest posted series (v17, 2024), over the same
+          guest memory core. Linux versions differ in KVM only.
+        </p>
+      )}
       <footer className="dialog-foot">
         <p data-testid="host-consequence" role="status">
           {isSame
@@ -143,8 +190,8 @@ export const HostDialog = () => {
     if (!node) return
     if (!isOpen) return node.close()
     node.showModal()
-    const part = isOpen === 'versions' ? '[data-pane-focus]' : 'select'
-    node.querySelector<HTMLElement>(part)?.focus()
+    const table = isOpen === 'versions' ? node.querySelector<HTMLElement>('[data-pane-focus]') : null
+    ;(table ?? node.querySelector<HTMLElement>('[aria-pressed="true"]'))?.focus()
   }, [isOpen])
 
   return (

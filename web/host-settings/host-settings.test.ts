@@ -15,6 +15,10 @@ describe('hostName', () => {
       nodes: 2,
     } as const
     expect(hostName(other)).toBe('linux-next, in place · filemap · 2 MiB folios · 2 nodes')
+    expect(hostName({ ...other, hypervisor: 'gunyah' })).toBe('Gunyah · filemap · 2 nodes')
+    const granted = { ...defaultHostChoice, hypervisor: 'gunyah', gunyahReclaim: 'grant' } as const
+    expect(hostName(granted)).toBe('Gunyah · xarray · reclaim granted')
+    expect(sameHost(granted, { ...granted, gunyahReclaim: 'refuse' })).toBe(false)
     expect(sameHost(other, { ...other })).toBe(true)
     expect(sameHost(other, { ...other, nodes: 1 })).toBe(false)
   })

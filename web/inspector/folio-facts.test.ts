@@ -9,9 +9,9 @@ describe('folioFacts', () => {
     const test = new TestTables()
     const frame = pfn(test.view.layout.firstFrame + 1)
     test.gmemFolio(frame, 5)
-    expect(folioFacts(test.folios, frame, 'xarray').references).toEqual(['page cache'])
+    expect(folioFacts(test.folios, frame, 'xarray', false).references).toEqual(['page cache'])
     test.folios.refcount[frame]++
-    expect(folioFacts(test.folios, frame, 'xarray')).toMatchObject({
+    expect(folioFacts(test.folios, frame, 'xarray', false)).toMatchObject({
       refcount: 2,
       references: ['page cache', '1 pin'],
       lru: null,
@@ -23,12 +23,12 @@ describe('folioFacts', () => {
     const frame = pfn(test.view.layout.firstFrame + 1)
     test.gmemFolio(frame, 5)
     test.folios.refcount[frame]++
-    expect(folioFacts(test.folios, frame, 'filemap')).toMatchObject({
+    expect(folioFacts(test.folios, frame, 'filemap', false)).toMatchObject({
       references: ['page cache', 'LRU batch'],
       lru: 'in a batch, not drained',
     })
     test.folios.set(frame, PG.lru)
-    expect(folioFacts(test.folios, frame, 'filemap')).toMatchObject({
+    expect(folioFacts(test.folios, frame, 'filemap', false)).toMatchObject({
       references: ['page cache', '1 pin'],
       lru: 'unevictable list',
     })
@@ -40,6 +40,26 @@ describe('folioFacts', () => {
     test.gmemFolio(frame, 5)
     test.folios.set(frame, PG.hwpoison)
     test.folios.refcount[frame]++
-    expect(folioFacts(test.folios, frame, 'xarray').references).toEqual(['page cache', 'memory failure'])
+    expect(folioFacts(test.folios, frame, 'xarray', false).references).toEqual([
+      'page cache',
+      'memory failure',
+    ])
+  })
+
+  it('does not take for a pin what a guest under Gunyah was given', () => {
+    const test = new TestTables()
+    const frame = pfn(test.view.layout.firstFrame + 1)
+    test.gmemFolio(frame, 5)
+    test.folios.refcount[frame]++
+    expect(folioFacts(test.folios, frame, 'xarray', true).references).toEqual([
+      'page cache',
+      'the guest’s own',
+    ])
+    test.folios.refcount[frame]++
+    expect(folioFacts(test.folios, frame, 'filemap', true).references).toEqual([
+      'page cache',
+      'LRU batch',
+      'the guest’s own',
+    ])
   })
 })

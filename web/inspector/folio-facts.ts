@@ -39,12 +39,18 @@ const plural = (count: number, one: string, many: string): string => `${count} $
 const references = (
   refcount: number,
   mapcount: number,
-  holders: { readonly isCached: boolean; readonly inBatch: boolean; readonly isPoisoned: boolean },
+  holders: {
+    readonly isCached: boolean
+    readonly inBatch: boolean
+    readonly isPoisoned: boolean
+    readonly isHeld: boolean
+  },
 ): string[] => {
   const single = [
     ...(holders.isCached ? ['page cache'] : []),
     ...(holders.inBatch ? ['LRU batch'] : []),
     ...(holders.isPoisoned ? ['memory failure'] : []),
+    ...(holders.isHeld ? ['the guest’s own'] : []),
   ]
   const pins = refcount - mapcount - single.length
   return [
@@ -54,26 +60,36 @@ const references = (
   ]
 }
 
-/** `store`: what holds the folios of the machine's guest_memfds. */
-export const folioFacts = (folios: FolioTable, pfn: Pfn, store: StoreKind): FolioFacts => {
+/**
+ * `store`: what holds the folios of the machine's guest memory files; `underGunyah`: what a guest was given holds a
+ * reference (gunyah_gup_share_parcel, gunyah_provide_folio).
+ */
+export const folioFacts = (
+  folios: FolioTable,
+  pfn: Pfn,
+  store: StoreKind,
+  underGunyah: boolean,
+): FolioFacts => {
   const flags = Object.entries(PG)
     .filter(([, bit]) => folios.has(pfn, bit))
     .map(([name]) => name)
   const type = folios.type(pfn)
   const refcount = folios.refcount[pfn]
   const mapcount = folios.mapcount[pfn]
+  const isHeld = underGunyah && folios.guestMapcount[pfn] > 0
+  const given = mapcount + (isHeld ? 1 : 0)
   const isCached = type === PageType.gmem || type === PageType.file
   // filemap puts every folio on an LRU list, through a batch that refers to it until it is drained.
   const isListed = type === PageType.gmem && store === 'filemap'
   const onList = folios.has(pfn, PG.lru)
   // memory_failure() keeps the reference it took (mm/memory-failure.c, get_hwpoison_page).
-  const isPoisoned = folios.has(pfn, PG.hwpoison) && refcount > mapcount + (isCached ? 1 : 0)
-  const inBatch = isListed && !onList && refcount > mapcount + (isPoisoned ? 2 : 1)
+  const isPoisoned = folios.has(pfn, PG.hwpoison) && refcount > given + (isCached ? 1 : 0)
+  const inBatch = isListed && !onList && refcount > given + (isPoisoned ? 2 : 1)
   return {
-    type: typeNames.get(type) ?? 'unknown',
+    type: underGunyah && type === PageType.gmem ? 'gh-gmem' : (typeNames.get(type) ?? 'unknown'),
     flags: flags.join(' ') || 'none',
     refcount,
-    references: references(refcount, mapcount, { isCached, inBatch, isPoisoned }),
+    references: references(refcount, mapcount, { isCached, inBatch, isPoisoned, isHeld }),
     lru: !isListed ? null : onList ? 'unevictable list' : inBatch ? 'in a batch, not drained' : 'on no list',
     guestMapcount: folios.guestMapcount[pfn],
   }

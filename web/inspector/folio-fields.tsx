@@ -9,7 +9,7 @@ import { folioFacts } from './folio-facts.ts'
 
 export const FolioFields = ({ machine, frame }: { machine: Machine; frame: number }) => {
   const store = usePageState((state) => state.settings.host.gmemStore)
-  const facts = folioFacts(machine.view.folios, pfn(frame), store)
+  const facts = folioFacts(machine.view.folios, pfn(frame), store, machine.sampler.underGunyah)
   return (
     <dl>
       <Field name="pfn" id="pfn">

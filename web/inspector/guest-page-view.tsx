@@ -2,15 +2,14 @@
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
 import type { PageInspection } from '../../core/machine/api.ts'
-import { slotFlags } from '../address-space/slot-flags.ts'
+import { rangeFlags, rangeName } from '../address-space/range-flags.ts'
 import { hex } from '../app/format.ts'
 import { Half } from '../app/half.tsx'
 import type { Machine } from '../app/supervisor.ts'
-import { explain, failureName } from '../host-panel/explain.ts'
 import type { Chain } from '../model/chain.ts'
 import { Field, Section, Walk } from './field.tsx'
 import { FolioFields } from './folio-fields.tsx'
-import { hexdump } from './hexdump.ts'
+import { Bytes, HostStage2 } from './host-view.tsx'
 import { useInspection } from './use-inspection.ts'
 import { XarrayPath } from './xarray-path.tsx'
 
@@ -37,24 +36,39 @@ const Link = ({
   </li>
 )
 
+interface ChainProps {
+  readonly chain: Chain
+  readonly gfn: number
+  /** There is one storage, which the host does not map. */
+  readonly underGunyah: boolean
+}
+
 /** gfn, slot, then both halves, or the one storage: what the attribute picks is lit. */
-const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
+const ChainLinks = ({ chain, gfn, underGunyah }: ChainProps) => {
   const { slot, attributePrivate, file, fileIndex, gmemPfn, hostPfn, page } = chain
   const folio = (frame: number): string => (frame < 0 ? 'no folio' : `pfn ${hex(frame)}`)
+  const isSingle = underGunyah || (slot?.inPlace ?? false)
   return (
     <ol className="chain" aria-label="Chain">
       <Link name="Guest page" id="gfn" value={`gfn ${hex(gfn)}`} lit />
-      {slot && <Link name="Memslot" id="slot" value={`slot ${slot.slot.id}, page ${hex(page ?? 0)}`} lit />}
-      {file && fileIndex !== null && (
+      {slot && (
         <Link
-          name={slot?.inPlace ? 'Storage' : 'Private half'}
-          id="gmem"
-          value={`guest_memfd ${file.file.ino} [${hex(fileIndex)}]`}
-          target={folio(gmemPfn)}
-          lit={attributePrivate || (slot?.inPlace ?? false)}
+          name={rangeName(underGunyah)}
+          id="slot"
+          value={`${underGunyah ? 'binding' : 'slot'} ${slot.slot.id}, page ${hex(page ?? 0)}`}
+          lit
         />
       )}
-      {slot && page !== null && (
+      {file && fileIndex !== null && (
+        <Link
+          name={isSingle ? 'Storage' : 'Private half'}
+          id="gmem"
+          value={`${underGunyah ? 'gh-gmem' : 'guest_memfd'} ${file.file.ino} [${hex(fileIndex)}]`}
+          target={folio(gmemPfn)}
+          lit={attributePrivate || isSingle}
+        />
+      )}
+      {slot && page !== null && !underGunyah && (
         <Link
           name={slot.inPlace ? 'Host maps it' : 'Shared half'}
           id="host"
@@ -64,38 +78,6 @@ const ChainLinks = ({ chain, gfn }: { chain: Chain; gfn: number }) => {
         />
       )}
     </ol>
-  )
-}
-
-const Bytes = ({ inspection }: { inspection: PageInspection }) => {
-  const { guestBytes, hostBytes } = inspection
-  return (
-    <>
-      <Section title="As the guest sees it">
-        {guestBytes ? (
-          <pre className="dump" data-field="guest-bytes">
-            {hexdump(guestBytes)}
-          </pre>
-        ) : (
-          <p className="muted" data-field="guest-bytes">
-            {inspection.poisoned
-              ? 'Its touch fails with EHWPOISON: the frame is poisoned.'
-              : 'Its touch would fault: no stage-2 entry yet.'}
-          </p>
-        )}
-      </Section>
-      <Section title="As the host sees it">
-        {hostBytes.kind === 'ok' ? (
-          <pre className="dump" data-field="host-bytes">
-            {hexdump(hostBytes.value)}
-          </pre>
-        ) : (
-          <p data-field="host-bytes" data-fault="true">
-            <strong>{failureName(hostBytes)}</strong> {explain('read', hostBytes)}
-          </p>
-        )}
-      </Section>
-    </>
   )
 }
 
@@ -121,28 +103,31 @@ const Placement = ({ inspection }: { inspection: PageInspection }) => (
 export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain: Chain; gfn: number }) => {
   const inspection = useInspection(gfn)
   const frame = chain.pfn
+  const { underGunyah } = machine.sampler
   return (
     <>
       <Section title={`Page ${hex(gfn * PAGE_SIZE)}`}>
-        <ChainLinks chain={chain} gfn={gfn} />
+        <ChainLinks chain={chain} gfn={gfn} underGunyah={underGunyah} />
         <dl>
           {chain.slot ? (
             <>
-              <Field name="Attribute" id="attribute">
+              <Field name={underGunyah ? 'Half' : 'Attribute'} id="attribute">
                 <Half isPrivate={inspection?.attributePrivate ?? chain.attributePrivate} />
               </Field>
               <Field name="Kept by" id="attribute-owner">
-                {chain.slot.inPlace ? 'the guest_memfd' : 'the VM'}
+                {underGunyah ? 'the hypervisor' : chain.slot.inPlace ? 'the guest_memfd' : 'the VM'}
               </Field>
-              <Field name="Guest declares" id="declared">
-                {inspection ? <Half isPrivate={inspection.declaredPrivate} /> : '…'}
-              </Field>
-              <Field name="Slot flags" id="slot-flags">
-                {slotFlags(chain.slot.slot.flags).join(' ') || 'none'}
+              {!underGunyah && (
+                <Field name="Guest declares" id="declared">
+                  {inspection ? <Half isPrivate={inspection.declaredPrivate} /> : '…'}
+                </Field>
+              )}
+              <Field name={underGunyah ? 'Binding flags' : 'Slot flags'} id="slot-flags">
+                {rangeFlags(chain.slot.slot.flags, underGunyah).join(' ') || 'none'}
               </Field>
             </>
           ) : (
-            <Field name="Memslot" id="slot">
+            <Field name={rangeName(underGunyah)} id="slot">
               none: an access is an MMIO exit
             </Field>
           )}
@@ -166,13 +151,16 @@ export const GuestPageView = ({ machine, chain, gfn }: { machine: Machine; chain
       </Section>
       {inspection && (
         <>
-          <Section title="Stage-2 walk">
+          <Section title="Guest’s stage-2 walk">
             <Walk steps={inspection.stage2} id="stage2" empty="No table reaches this page." />
           </Section>
+          <HostStage2 walk={inspection.hostStage2} hasFrame={inspection.pfn !== null} />
           {inspection.gmem && (
             <Section
               title={
-                inspection.store === 'filemap' ? 'filemap: the xarray of i_pages' : 'guest_memfd’s xarray'
+                inspection.store === 'filemap'
+                  ? 'filemap: the xarray of i_pages'
+                  : `${underGunyah ? 'gh-gmem' : 'guest_memfd'}’s xarray`
               }
             >
               <XarrayPath

@@ -38,11 +38,13 @@ export interface Conversion {
   readonly errno: number
 }
 
-const CONVERT = traceEventNumber('kvm_gmem_convert')
+const CONVERT = new Set(['kvm_gmem_convert', 'gunyah_gmem_convert'].map(traceEventNumber))
 const DONE = traceEventNumber('gmemscope_convert_done')
-const MMIO = traceEventNumber('kvm_mmio')
-const ENTRY = traceEventNumber('kvm_entry')
-const EXIT = traceEventNumber('kvm_exit')
+const MMIO = new Set(['kvm_mmio', 'gunyah_vcpu_mmio'].map(traceEventNumber))
+/** A guest's entries and exits. */
+const CROSSINGS = new Set(
+  ['kvm_entry', 'kvm_exit', 'gunyah_vcpu_entry', 'gunyah_vcpu_exit', 'gunyah_vcpu_run'].map(traceEventNumber),
+)
 
 const askers: Readonly<Record<number, string>> = {
   [Asker.guest]: 'guest',
@@ -100,7 +102,7 @@ export class EventLog {
   #add(record: TraceRecord): void {
     const { event, thread, time, fields } = record
     // Too many to list; the status bar shows their rate.
-    if (event === ENTRY || event === EXIT) return
+    if (CROSSINGS.has(event)) return
     const row = traceEvents[event]
     if (!row) return
     const entry: LogEvent = {
@@ -110,9 +112,9 @@ export class EventLog {
       time,
       fields: row.fields.map((name, i) => [name, fields[i]]),
     }
-    if (event === MMIO) this.deviceAccesses.push(entry)
+    if (MMIO.has(event)) this.deviceAccesses.push(entry)
     else this.events.push(entry)
-    if (event === CONVERT) this.#convert(entry.id, record)
+    if (CONVERT.has(event)) this.#convert(entry.id, record)
     else if (event === DONE) this.#done(entry.id, record)
   }
 

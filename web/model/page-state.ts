@@ -25,6 +25,12 @@ export const Cell = {
   foreign: 1 << 10,
   /** Part of a 2 MiB folio. */
   large: 1 << 11,
+  /** The host's stage 2 does not reach it: it is lent to a guest. */
+  lent: 1 << 12,
+  /** Shared with the guest by a memory parcel. */
+  parcel: 1 << 13,
+  /** Lent to a guest that did not give it back: never used again. */
+  lost: 1 << 14,
 } as const
 
 /** Bits of a guest page (a gfn inside a memslot). */
@@ -45,6 +51,7 @@ export const isMismatch = (page: number): boolean =>
 
 /** The cell in words, for table twins and hover text. */
 export const describeCell = (cell: number): string => {
+  if (cell & Cell.lost) return 'lost to a guest'
   if (cell & Cell.kernel) return 'host kernel'
   if (!(cell & Cell.allocated)) {
     if (cell & Cell.poisoned) return 'poisoned'
@@ -55,6 +62,8 @@ export const describeCell = (cell: number): string => {
   if (cell & Cell.poisoned) words.unshift('poisoned')
   if (cell & Cell.large) words.push('in a 2 MiB folio')
   if (cell & Cell.stage2) words.push('in stage 2')
+  if (cell & Cell.lent) words.push('out of the host’s stage 2')
+  if (cell & Cell.parcel) words.push('in a parcel')
   if (cell & Cell.hostMapped) words.push('host-mapped')
   if (cell & Cell.locked) words.push('locked')
   if (cell & Cell.held) words.push('extra reference')

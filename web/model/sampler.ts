@@ -9,8 +9,10 @@ import {
   type FileRow,
   type GfnRange,
   Header,
+  HypervisorNumber,
   type MachineView,
   PageType,
+  type ParcelRow,
   PG,
   type SlotRow,
   VmWord,
@@ -45,6 +47,10 @@ const LARGE_FRAMES = 512
 /** The largest file or slot drawn a page a cell; what lies beyond is left to typed queries. */
 export const MAX_MAP_PAGES = 1 << 20
 
+/** References of the page cache, and of what a guest was given where that holds one. */
+const ownReferences = (type: number, given: boolean): number =>
+  (type === PageType.anon ? 0 : 1) + (given ? 1 : 0)
+
 const sameSlot = (a: SlotRow, b: SlotRow): boolean =>
   a.id === b.id &&
   a.flags === b.flags &&
@@ -64,6 +70,10 @@ export class Sampler {
   files: readonly FileMaps[] = []
   attributes: readonly GfnRange[] = []
   declared: readonly GfnRange[] = []
+  /** Memory parcels, by borrower. */
+  parcels: readonly ParcelRow[] = []
+  /** Gunyah runs below the host: lent frames leave the host's stage 2, and what a guest has holds a reference. */
+  underGunyah = false
   /** Frames that are not free and not under the layout's own tables. */
   framesInUse = 0
   /** Bumped when slots or files came, went or changed shape. */
@@ -134,6 +144,8 @@ export class Sampler {
     const { tables } = this.view
     this.attributes = this.slots.length ? tables.readRanges(VM, 'attributes') : []
     this.declared = this.slots.length ? tables.readRanges(VM, 'declared') : []
+    this.underGunyah = tables.vmWord(VM, VmWord.HYPERVISOR) === HypervisorNumber.gunyah
+    this.parcels = this.underGunyah ? this.view.parcels.read() : []
   }
 
   #scatter(): void {
@@ -149,6 +161,7 @@ export class Sampler {
     this.#scatterRanges(guests, this.declared, GuestPage.declared)
     const frames = this.frames.begin()
     this.#scatterFolios(frames, hosts, pages, cells)
+    this.#scatterParcels(cells, frames)
     this.slots.forEach((maps, i) => {
       this.#finishSlot(maps, guests[i], hosts[i], cells[maps.slot.file], frames)
     })
@@ -187,12 +200,18 @@ export class Sampler {
       if (type === PageType.free) continue
       inUse++
       if (type !== PageType.gmem && type !== PageType.anon && type !== PageType.file) {
-        frames[pfn] = type === PageType.hwpoison ? Cell.poisoned : Cell.kernel
+        frames[pfn] =
+          type === PageType.hwpoison ? Cell.poisoned : type === PageType.lost ? Cell.lost : Cell.kernel
         continue
       }
       let cell: number = Cell.allocated
       if (flag & PG.hwpoison) cell |= Cell.poisoned
-      else if (refcount[pfn] > mapcount[pfn] + (type === PageType.anon ? 0 : 1)) cell |= Cell.held
+      else if (
+        refcount[pfn] >
+        mapcount[pfn] + ownReferences(type, this.underGunyah && guestMapcount[pfn] > 0)
+      )
+        cell |= Cell.held
+      if (flag & PG.lent) cell |= Cell.lent
       if (flag & PG.uptodate) cell |= Cell.uptodate
       if (flag & PG.locked) cell |= Cell.locked
       if (guestMapcount[pfn] > 0) cell |= Cell.stage2
@@ -224,6 +243,22 @@ export class Sampler {
       frames[pfn] = cell
     }
     this.framesInUse = inUse
+  }
+
+  /** Marks what the guest shares by parcel, in its file and among the frames. */
+  #scatterParcels(cells: readonly (Uint16Array | undefined)[], frames: Uint16Array): void {
+    for (const { accepted, ipa, pages } of this.parcels) {
+      if (!accepted) continue
+      for (let gfn = ipa / PAGE_SIZE; gfn < ipa / PAGE_SIZE + pages; gfn++) {
+        const maps = this.slotOfGfn(gfn)
+        if (!maps?.file) continue
+        const at = maps.slot.fileIndex + gfn - maps.slot.baseGfn
+        const file = cells[maps.slot.file]
+        if (file) file[at] |= Cell.parcel
+        const pfn = maps.file.pages.pfns[at]
+        if (pfn >= 0) frames[pfn] |= Cell.parcel
+      }
+    }
   }
 
   /** Folds what a slot's halves hold into its guest pages, and marks the half that is not in use. */
