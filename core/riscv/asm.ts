@@ -28,6 +28,20 @@ const ORDERS = ['', '.rl', '.aq', '.aqrl'] as const
 /** Mnemonic suffix of aq/rl bits. */
 export const orderSuffix = (order: number): string => ORDERS[order]
 
+/** Bytes of an instruction: the two low bits say. */
+export const parcelBytes = (parcel: number): 2 | 4 => ((parcel & 3) === 3 ? 4 : 2)
+
+const C_NOP = 0x0001
+
+/** Instructions of 32 and 16 bits one behind the other; c.nop fills the last word. */
+export function packParcels(parcels: readonly number[]): Uint32Array<ArrayBuffer> {
+  const halves = parcels.flatMap((parcel) =>
+    parcelBytes(parcel) === 4 ? [parcel & 0xffff, parcel >>> 16] : [parcel],
+  )
+  if (halves.length % 2) halves.push(C_NOP)
+  return new Uint32Array(Uint16Array.from(halves).buffer)
+}
+
 /** What text operands are resolved with: the address of the instruction and the labels' addresses. */
 export interface Scope {
   readonly pc: number
