@@ -78,8 +78,8 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
   scounteren: plain('SCOUNTEREN', SCOUNTEREN_WRITABLE),
   senvcfg: plain('SENVCFG', SENVCFG_WRITABLE),
   sscratch: plain('SSCRATCH'),
-  // Instructions are 4-byte aligned without the C extension.
-  sepc: plain('SEPC', ~3),
+  // Instructions are 2-byte aligned.
+  sepc: plain('SEPC', ~1),
   scause: plain('SCAUSE'),
   stval: plain('STVAL'),
   sip: {

@@ -37,7 +37,10 @@ export interface Environment {
     readonly base: Local<'i32'>
     readonly ip: Local<'i32'>
     readonly bias: Local<'i32'>
+    /** The instruction, expanded to 32 bits. */
     readonly word: Local<'i32'>
+    /** Its bytes in memory, 2 or 4. */
+    readonly size: Local<'i32'>
     readonly page: Local<'i32'>
     readonly pageVa: Local<'i64'>
     readonly tlb: Local<'i32'>
@@ -50,7 +53,7 @@ export interface Environment {
   }
   readonly labels: {
     readonly next: Label
-    /** Taken jump to `va`, which is aligned. */
+    /** Taken jump to `va`, which is even. */
     readonly jump: Label
     /** The fault globals say why; the instruction did not retire. */
     readonly failed: Label
@@ -158,7 +161,7 @@ function writeRd(env: Environment, value: () => I64): void {
 }
 
 function moveIp({ f, locals }: Environment): void {
-  f.set(locals.ip, f.i32.add(f.get(locals.ip), f.i32.const(4)))
+  f.set(locals.ip, f.i32.add(f.get(locals.ip), f.get(locals.size)))
 }
 
 function advance(env: Environment): void {
@@ -182,7 +185,7 @@ function jumpInPage(env: Environment): void {
     locals.bias,
     f.i32.add(
       f.get(locals.bias),
-      f.i32.sub(f.i32.sub(f.get(locals.target), f.get(locals.ip)), f.i32.const(4)),
+      f.i32.sub(f.i32.sub(f.get(locals.target), f.get(locals.ip)), f.get(locals.size)),
     ),
   )
   f.set(locals.ip, f.get(locals.target))
@@ -195,31 +198,19 @@ function jumpBy(env: Environment, offset: () => I32, from: Operands): void {
   const { f, locals } = env
   f.set(locals.target, f.i32.add(f.get(locals.ip), offset()))
   f.if(
-    f.i32.eqz(f.i32.and(f.i32.xor(f.get(locals.target), f.get(locals.ip)), f.i32.const(~0xffc))),
+    f.i32.eqz(f.i32.and(f.i32.xor(f.get(locals.target), f.get(locals.ip)), f.i32.const(~0xffe))),
     () => jumpInPage(env),
     undefined,
     'likely',
   )
   f.set(locals.va, f.i64.add(from.pc(), from.imm()))
-  failMisalignedTarget(env)
   f.br(env.labels.jump)
-}
-
-function failMisalignedTarget(env: Environment): void {
-  const { f, locals } = env
-  f.if(
-    f.i32.and(f.i32.wrap(f.get(locals.va)), f.i32.const(3)),
-    () => fail(env, Cause.INSTRUCTION_MISALIGNED, () => f.get(locals.va)),
-    undefined,
-    'unlikely',
-  )
 }
 
 function emitJump(env: Environment, target: () => I64): void {
   const { f, locals } = env
   f.set(locals.va, target())
-  failMisalignedTarget(env)
-  writeRd(env, () => f.i64.add(env.pc(), f.i64.const(4)))
+  writeRd(env, () => f.i64.add(env.pc(), f.i64.extend_u(f.get(locals.size))))
   f.brIf(env.labels.jump, f.i64.ne(f.i64.and(f.get(locals.va), f.i64.const(-4096)), f.get(locals.pageVa)))
   f.set(
     locals.target,

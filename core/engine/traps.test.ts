@@ -40,7 +40,7 @@ describe('exceptions', () => {
       [0x30200073, 0x30200073n],
       [0x1015b52f, 0x1015b52fn],
       [0x00000000, 0n],
-      [0xffff0001, 1n],
+      [0xffff8000, 0x8000n],
     ] as const)
       expect(trap(machine(), `.word ${word}`)).toEqual({
         cause: Cause.ILLEGAL_INSTRUCTION,
@@ -52,21 +52,6 @@ describe('exceptions', () => {
   it('take ebreak, and ecall from VU', () => {
     expect(trap(machine(), 'nop\nebreak')).toEqual({ cause: Cause.BREAKPOINT, epc: at(4), value: at(4) })
     expect(trap(machine(0), 'ecall')).toEqual({ cause: Cause.ECALL_FROM_U, epc: at(0), value: 0n })
-  })
-
-  it('take misaligned jumps at the jump, without writing rd', () => {
-    for (const source of ['jal ra, .+6', 'beq zero, zero, .+6', 'li ra, 0\njalr ra, 6(a1)']) {
-      const m = machine()
-      m.setX(11, at(4))
-      const { cause, epc, value } = trap(m, source)
-      expect(cause).toBe(Cause.INSTRUCTION_MISALIGNED)
-      expect(value - epc).toBe(6n)
-      expect(m.x(1)).toBe(0n)
-    }
-  })
-
-  it('ignore a misaligned target of a branch not taken', () => {
-    expect(machine().run('bne zero, zero, .+6\necall')).toBe(Exit.VS_ECALL)
   })
 
   it('take misaligned atomics', () => {
@@ -269,7 +254,7 @@ describe('CSRs', () => {
     ['scounteren', 7n],
     ['senvcfg', 1n],
     ['sscratch', ALL],
-    ['sepc', ALL & ~3n],
+    ['sepc', ALL & ~1n],
     ['scause', ALL],
     ['stval', ALL],
     ['stimecmp', ALL],

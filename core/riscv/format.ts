@@ -33,7 +33,11 @@ export interface Format {
   readonly syntax: string
 }
 
-const field = (signed: boolean, ...pieces: readonly [hi: number, lo: number, to: number][]): Field => ({
+/** A field of pieces [hi, lo, to]. */
+export const field = (
+  signed: boolean,
+  ...pieces: readonly (readonly [hi: number, lo: number, to: number])[]
+): Field => ({
   signed,
   pieces: pieces.map(([hi, lo, to]) => ({ hi, lo, to })),
 })

@@ -2,7 +2,9 @@
 // streams are another class here, and its name in `streams`.
 
 import { asm, assemble, parcelBytes } from '../../riscv/asm.ts'
-import { isa } from '../../riscv/isa.ts'
+import { compressed, decodeCompressed } from '../../riscv/compressed.ts'
+import { instructionNamed, isa } from '../../riscv/isa.ts'
+import { type Compressed, compressedOperands } from '../../riscv/rvc.ts'
 
 /** mulberry32: a small seeded generator of 32-bit numbers. */
 export function generator(seed: number): () => number {
@@ -163,12 +165,56 @@ const jumps: InstructionClass = {
   },
 }
 
+const ofKind = (...kinds: readonly string[]): readonly Compressed[] =>
+  compressed.filter(({ full }) => kinds.includes(instructionNamed(full)?.semantics.kind ?? ''))
+const shortArithmetic = ofKind('compute')
+const shortMemory = ofKind('load', 'store')
+const shortBranches = ofKind('branch')
+
+/** A 16-bit instruction of that row with any operands but the reserved destinations. */
+function short(row: Compressed, choice: Choice): number {
+  for (;;) {
+    const half = (choice.below(0x10000) & ~row.mask) | row.match
+    if (decodeCompressed(half) === row && (compressedOperands(row, half).rd ?? 0) < 30) return half
+  }
+}
+
+/** 16-bit instructions, so that those of 32 bits come to lie at any half word, across pages too. */
+const shortInstructions: InstructionClass = {
+  weight: 20,
+  one: (choice) => {
+    const kind = choice.below(10)
+    if (kind < 6) return [short(choice.pick(shortArithmetic), choice)]
+    if (kind < 8) {
+      const row = choice.pick(shortMemory)
+      const half = short(row, choice)
+      const { rs1 = 0 } = compressedOperands(row, half)
+      return [asm('c.mv', { rd: rs1, rs2: 31 }), half]
+    }
+    const skipped = Array.from({ length: 1 + choice.below(3) }, () =>
+      short(choice.pick(shortArithmetic), choice),
+    )
+    const imm = 2 + bytesOf(skipped)
+    if (kind === 8)
+      return choice.below(2)
+        ? [asm('c.j', { imm }), ...skipped]
+        : [asm(choice.pick(shortBranches).name, { rs1: 8 + choice.below(8), imm }), ...skipped]
+    return [
+      asm('auipc', { rd: 30, imm: 0 }),
+      asm('addi', { rd: 30, rs1: 30, imm: 8 + imm }),
+      asm(choice.pick(['c.jr', 'c.jalr']), { rs1: 30 }),
+      ...skipped,
+    ]
+  },
+}
+
 const base: readonly InstructionClass[] = [arithmetic, constants, memory, atomics, jumps]
 
 /** The kinds of streams that are compared; each has recorded outcomes in qemu-outcomes.json. */
 export const streams = {
   /** RV64IMA, which the model in BigInt knows too. */
   base,
+  compressed: [...base, shortInstructions],
 } satisfies Record<string, readonly InstructionClass[]>
 
 export type StreamName = keyof typeof streams

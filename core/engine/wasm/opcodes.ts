@@ -66,7 +66,7 @@ export const i64Stores = {
   store16: [0x3d, 1],
   store32: [0x3e, 2],
 } as const
-export const i32Loads = { load: [0x28, 2], load8_u: [0x2d, 0] } as const
+export const i32Loads = { load: [0x28, 2], load8_u: [0x2d, 0], load16_u: [0x2f, 1] } as const
 export const i32Stores = { store: [0x36, 2] } as const
 
 /** Atomic operations (prefix 0xfe); the 32 forms zero-extend into i64. */
