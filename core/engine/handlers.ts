@@ -1,16 +1,17 @@
 // Interpreter code for each kind of semantics. A handler starts with the instruction in `word` and ends by branching:
 // to `next` with ip moved, to `jump` with the target in va, or to one of the exits.
 
+import { Senvcfg } from '../riscv/csr.ts'
 import { DECODE_INDEX_MASK } from '../riscv/decode.ts'
 import { type Field, type Format, formats } from '../riscv/format.ts'
 import type { Instruction } from '../riscv/instruction.ts'
-import type { AmoOp, Semantics } from '../riscv/semantics.ts'
+import { type AmoOp, CBO_BLOCK_BYTES, type CboAction, type Semantics } from '../riscv/semantics.ts'
 import { Cause } from '../riscv/trap.ts'
 import type { Arithmetic } from './arithmetic.ts'
 import { compileCondition, compileExpr, compileField, type Operands } from './compile.ts'
 import { CsrAction, CsrResult } from './csrs.ts'
 import type { Handler } from './decode-table.ts'
-import { Access, type FaultState, load32, NO_FAULT, store32, store64 } from './runtime.ts'
+import { Access, type FaultState, load32, load64, NO_FAULT, store32, store64 } from './runtime.ts'
 import { TLB_ADDEND, tlbEntryOffset, tlbMask } from './tlb.ts'
 import type { Traps } from './traps.ts'
 import { Exit, TLB_BYTES, Vcpu } from './vcpu-block.ts'
@@ -115,6 +116,9 @@ function emitInstruction(env: Environment, instruction: Instruction): void {
     case 'sc':
     case 'amo':
       emitAtomic(env, s, from)
+      break
+    case 'cbo':
+      emitCbo(env, s.action, from)
       break
     case 'csr':
       env.settle()
@@ -385,9 +389,54 @@ function emitAmo(env: Environment, apply: AmoOp, narrow: boolean, width: Width):
   writeRd(env, () => extended(f.get(locals.value)))
 }
 
+/** What senvcfg must have for VU. */
+const CBO_ENABLE = {
+  inval: Senvcfg.CBIE,
+  clean: Senvcfg.CBCFE,
+  flush: Senvcfg.CBCFE,
+  zero: Senvcfg.CBZE,
+} as const
+
+/**
+ * Caches are coherent here, so management is nothing but its access check: that of a load, reported as a store's. VS
+ * may always; VU without permission traps to the hypervisor, which makes an illegal instruction of it.
+ */
+function emitCbo(env: Environment, action: CboAction, from: Operands): void {
+  const { f, locals, helpers, fault } = env
+  const access = action === 'zero' ? Access.WRITE : Access.READ
+  f.if(f.i32.eqz(load32(f, locals.base, 'PRIV')), () =>
+    f.brIf(
+      env.labels.illegal,
+      f.i64.eqz(f.i64.and(load64(f, locals.base, 'SENVCFG'), f.i64.const(CBO_ENABLE[action]))),
+    ),
+  )
+  f.set(locals.va, from.rs1())
+  f.set(locals.host, f.call(helpers.locate, f.get(locals.base), f.get(locals.va), f.i32.const(access)))
+  f.if(
+    f.i32.eqz(f.get(locals.host)),
+    () => {
+      if (access === Access.READ)
+        f.setGlobal(
+          fault.cause,
+          f.i32.add(f.getGlobal(fault.cause), f.i32.const(Cause.STORE_PAGE_FAULT - Cause.LOAD_PAGE_FAULT)),
+        )
+      f.br(env.labels.failed)
+    },
+    undefined,
+    'unlikely',
+  )
+  if (action === 'zero')
+    f.fill(
+      f.i32.and(f.get(locals.host), f.i32.const(-CBO_BLOCK_BYTES)),
+      f.i32.const(0),
+      f.i32.const(CBO_BLOCK_BYTES),
+    )
+  advance(env)
+}
+
 type SystemKind = Exclude<
   Semantics['kind'],
-  'compute' | 'load' | 'store' | 'branch' | 'jump' | 'lr' | 'sc' | 'amo' | 'csr'
+  'compute' | 'load' | 'store' | 'branch' | 'jump' | 'lr' | 'sc' | 'amo' | 'csr' | 'cbo'
 >
 
 function emitSystem(env: Environment, kind: SystemKind): void {
@@ -424,6 +473,11 @@ function emitSystem(env: Environment, kind: SystemKind): void {
       )
       f.call(helpers.traps.sret, f.get(locals.base))
       env.exitSlice()
+      break
+    case 'sfence.inval':
+      // sinval.vma has dropped the translations itself.
+      privileged()
+      advance(env)
       break
     case 'sfence.vma':
       privileged()

@@ -252,7 +252,7 @@ describe('CSRs', () => {
     ['sie', 0x222n],
     ['stvec', ALL & ~2n],
     ['scounteren', 7n],
-    ['senvcfg', 1n],
+    ['senvcfg', 0xf1n],
     ['sscratch', ALL],
     ['sepc', ALL & ~1n],
     ['scause', ALL],

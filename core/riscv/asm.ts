@@ -122,6 +122,9 @@ function targetOf(text: string, { pc, labels }: Scope): number {
 const pseudo: Record<string, (...operands: string[]) => string[]> = {
   nop: () => ['addi zero, zero, 0'],
   'c.nop': () => ['c.addi zero, 0'],
+  // Hints and orders that the fence instruction's operand makes.
+  pause: () => ['fence 0x010'],
+  'fence.tso': () => ['fence 0x833'],
   mv: (rd, rs) => [`addi ${rd}, ${rs}, 0`],
   not: (rd, rs) => [`xori ${rd}, ${rs}, -1`],
   neg: (rd, rs) => [`sub ${rd}, zero, ${rs}`],

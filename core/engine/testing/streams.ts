@@ -89,7 +89,7 @@ export interface InstructionClass {
 const named = (test: (kind: string, name: string) => boolean): string[] =>
   isa.filter(({ name, semantics }) => test(semantics.kind, name)).map(({ name }) => name)
 const arithmeticNames = isa.filter(
-  ({ semantics, extension }) => semantics.kind === 'compute' && 'IM'.includes(extension),
+  ({ semantics, extension }) => semantics.kind === 'compute' && ['I', 'M'].includes(extension),
 )
 const loadNames = named((kind) => kind === 'load')
 const storeNames = named((kind) => kind === 'store')
@@ -104,6 +104,7 @@ export const bytesOf = (parcels: readonly number[]): number =>
 function computed({ name, format }: (typeof isa)[number], choice: Choice): number {
   const [rd, rs1] = [choice.destination(), choice.source()]
   if (format === 'R') return asm(name, { rd, rs1, rs2: choice.source() })
+  if (format === 'unary') return asm(name, { rd, rs1 })
   if (format === 'U') return asm(name, { rd, imm: (choice.random() & 0xfffff000) | 0 })
   if (format === 'I') return asm(name, { rd, rs1, imm: choice.signed(12) })
   return asm(name, { rd, rs1, imm: choice.below(format === 'shift32' ? 32 : 64) })
@@ -208,6 +209,15 @@ const shortInstructions: InstructionClass = {
   },
 }
 
+/** Without ctzw: QEMU before 8.0 counts past bit 31 when the low word is 0. */
+const bitNames = isa.filter(
+  ({ name, extension }) => ['Zba', 'Zbb', 'Zbs'].includes(extension) && name !== 'ctzw',
+)
+const bitInstructions: InstructionClass = {
+  weight: 20,
+  one: (choice) => [computed(choice.pick(bitNames), choice)],
+}
+
 const base: readonly InstructionClass[] = [arithmetic, constants, memory, atomics, jumps]
 
 /** The kinds of streams that are compared; each has recorded outcomes in qemu-outcomes.json. */
@@ -215,6 +225,7 @@ export const streams = {
   /** RV64IMA, which the model in BigInt knows too. */
   base,
   compressed: [...base, shortInstructions],
+  bits: [...base, bitInstructions],
 } satisfies Record<string, readonly InstructionClass[]>
 
 export type StreamName = keyof typeof streams

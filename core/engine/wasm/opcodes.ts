@@ -37,6 +37,8 @@ export const i64Binary = {
   shl: 0x86,
   shr_s: 0x87,
   shr_u: 0x88,
+  rotl: 0x89,
+  rotr: 0x8a,
 } as const
 
 export const i64Compare = {
@@ -48,7 +50,14 @@ export const i64Compare = {
   ge_u: 0x5a,
 } as const
 
-export const i64Unary = { extend8_s: 0xc2, extend16_s: 0xc3, extend32_s: 0xc4 } as const
+export const i64Unary = {
+  clz: 0x79,
+  ctz: 0x7a,
+  popcnt: 0x7b,
+  extend8_s: 0xc2,
+  extend16_s: 0xc3,
+  extend32_s: 0xc4,
+} as const
 
 /** Plain loads and stores: opcode and log2 of the access size. */
 export const i64Loads = {
