@@ -110,10 +110,9 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
     read: (f, base) => load64(f, base, 'SATP'),
     // A mode there is not: the whole write has no effect. ASIDLEN is 0.
     write: (f, base, value) => {
-      const supported = [SatpMode.BARE, SatpMode.SV39]
       const mode = f.local('i64')
       f.set(mode, f.i64.shr_u(f.get(value), f.i64.const(60)))
-      for (const known of supported)
+      for (const known of Object.values(SatpMode))
         f.if(f.i64.eq(f.get(mode), f.i64.const(known)), () => {
           store64(f, base, 'SATP', () =>
             f.i64.and(f.get(value), f.i64.const((0xfn << 60n) | ((1n << BigInt(PTE_PPN_BITS)) - 1n))),

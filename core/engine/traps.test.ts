@@ -267,12 +267,19 @@ describe('CSRs', () => {
     expect(written(name, 0n)).toBe(name === 'sstatus' ? 2n << 32n : 0n)
   })
 
-  it('satp takes Sv39 without an ASID', () => {
+  it.each([8n, 9n, 10n])('satp takes mode %i without an ASID', (mode) => {
     const m = machine()
-    m.setX(11, (8n << 60n) | (0xffffn << 44n) | 5n)
+    m.setX(11, (mode << 60n) | (0xffffn << 44n) | 5n)
     m.load('ecall', HANDLER)
     m.run('csrrw a0, satp, a1')
-    expect(m.get('SATP')).toBe((8n << 60n) | 5n)
+    expect(m.get('SATP')).toBe((mode << 60n) | 5n)
+  })
+
+  it.each([1n, 7n, 11n, 15n])('a satp of mode %i has no effect at all', (mode) => {
+    const m = machine()
+    m.setX(11, (mode << 60n) | 5n)
+    expect(m.run('csrw satp, a1\necall')).toBe(Exit.VS_ECALL)
+    expect(m.get('SATP')).toBe(0n)
   })
 
   it('sip shows pending interrupts and lets only SSIP be written', () => {
