@@ -22,6 +22,7 @@ export interface Helpers {
   readonly math: Arithmetic
   readonly traps: Traps
   readonly flush: Callable<readonly ['i32'], null>
+  readonly flushPage: Callable<readonly ['i32', 'i64'], null>
   readonly translate: Callable<readonly ['i32', 'i64', 'i32', 'i32'], 'i32'>
   readonly locate: Callable<readonly ['i32', 'i64', 'i32'], 'i32'>
   readonly load: Callable<readonly ['i32', 'i64', 'i32'], 'i64'>
@@ -481,7 +482,12 @@ function emitSystem(env: Environment, kind: SystemKind): void {
       break
     case 'sfence.vma':
       privileged()
-      f.call(helpers.flush, f.get(locals.base))
+      // rs1 = x0: every address. There are no ASIDs, so every one is meant.
+      f.if(
+        f.i32.and(f.get(locals.word), f.i32.const(0xf8000)),
+        () => f.call(helpers.flushPage, f.get(locals.base), f.i64.load(registerAddress(env, 15))),
+        () => f.call(helpers.flush, f.get(locals.base)),
+      )
       moveIp(env)
       f.br(labels.stop)
       break

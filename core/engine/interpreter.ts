@@ -18,7 +18,7 @@ import { buildCsr } from './csrs.ts'
 import { handlers, ILLEGAL_HANDLER } from './decode-table.ts'
 import { type Environment, emitHandler, type Helpers } from './handlers.ts'
 import { Access, load32, load64, type Runtime, store32, store64 } from './runtime.ts'
-import { buildFlush, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
+import { buildFlush, buildFlushPage, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
 import { buildTraps } from './traps.ts'
 import { Exit, TLB_BYTES, Vcpu } from './vcpu-block.ts'
 import { buildLocate, buildTranslate } from './walk.ts'
@@ -54,6 +54,7 @@ export function buildInterpreter(pages: number): Uint8Array<ArrayBuffer> {
   const helpers: Helpers = {
     math: buildArithmetic(runtime),
     flush,
+    flushPage: buildFlushPage(runtime, flush),
     translate,
     traps,
     locate: buildLocate(runtime, translate),

@@ -191,6 +191,37 @@ describe('VS-stage entries', () => {
     }
   })
 
+  it('sfence.vma of an address forgets its page and keeps the others', () => {
+    const m = machine()
+    m.setX(13, BigInt(DATA + 0x1000))
+    expect(outcome(m, 'lw a0, 0(a1)\nlw a0, 0(a3)\nsfence.vma a1, zero\necall')).toBe('ok')
+    expect(m.tlbTag(TlbArray.S_READ, DATA)).not.toBe(BigInt(DATA))
+    expect(m.tlbTag(TlbArray.S_READ, DATA + 0x1000)).toBe(BigInt(DATA + 0x1000))
+    // The empty place is one that no address hits, the last one too.
+    m.setX(14, BigInt(RAM + 0x1ff000))
+    mapPage(m, RAM + 0x1ff000, DATA, R | A)
+    expect(outcome(m, 'lw a0, 0(a4)\nsfence.vma a4, zero\nlw a0, 0(a4)\necall')).toBe('ok')
+  })
+
+  it.each([1, 2])('sfence.vma of an address in a large page of level %i forgets all of that', (level) => {
+    const m = machine()
+    const [table, index] = level === 1 ? [SV39_MID, 1] : [SV39_ROOT, 1]
+    const base = level === 1 ? RAM + 0x200000 : 0x40000000
+    writeGuestPte(m, table, index, TestMachine.pte(RAM, V | R | W | A | D))
+    m.u32[m.host(DATA) / 4] = 1
+    m.u32[m.host(DATA + 0x1000) / 4] = 2
+    m.setX(11, BigInt(base + (DATA - RAM)))
+    m.setX(13, BigInt(base + (DATA - RAM) + 0x1000))
+    expect(outcome(m, 'lw a0, 0(a1)\nlw a5, 0(a3)\necall')).toBe('ok')
+    expect([m.x(10), m.x(15)]).toEqual([1n, 2n])
+    writeGuestPte(m, table, index, 0n)
+    // Cached still; then gone by the neighbour's address.
+    expect(outcome(m, 'lw a0, 0(a1)\necall')).toBe('ok')
+    expect(outcome(m, 'sfence.vma a3, zero\nlw a0, 0(a1)\necall')).toBe(
+      trap(Cause.LOAD_PAGE_FAULT, base + (DATA - RAM)),
+    )
+  })
+
   it('turning translation on and off takes effect at the next instruction', () => {
     const m = machine()
     // The code's page maps to another frame, so that what follows the write differs.

@@ -40,6 +40,9 @@ export const Vcpu = {
   /** f64 added to the host clock (ticks) to give the guest's `time`. */
   TIME_DELTA: 0x0308,
 
+  /** The TLB holds pages of guest leaves above 4 KiB at these addresses: bit n where address bits 35:30 are n. */
+  TLB_LARGE: 0x0310,
+
   // Why `run` returned (see Exit): the hart's trap CSRs as HS mode would see them.
   EXIT_SCAUSE: 0x0400,
   /** Guest virtual address of the access (stval). */

@@ -20,7 +20,7 @@ import {
 } from '../riscv/pagetable.ts'
 import { Cause, PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
 import { Access, load32, load64, type Runtime } from './runtime.ts'
-import { TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
+import { noteLeaf, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
 import { TLB_BYTES, Vcpu } from './vcpu-block.ts'
 import type { Callable, FunctionBuilder, I32, I64, Local } from './wasm/function.ts'
 
@@ -216,6 +216,7 @@ export function buildTranslate(runtime: Runtime): Walker {
               )
             })
           })
+          noteLeaf(f, base, va, shift)
           f.set(gpa, f.i64.or(pageOf(f, pte), f.i64.and(f.get(va), offsetMask(f, shift))))
         })
         f.set(host, f.call(gstage, f.get(base), f.get(gpa), byAccess(f, access, G_NEED)))
