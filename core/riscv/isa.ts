@@ -1,5 +1,5 @@
 // THE ISA table: every instruction this machine knows, once. Decoder, assembler, disassembler, interpreter and
-// their tests come from it; another extension is another array here.
+// their tests come from it; another extension is another array here. 16-bit instructions stand for these: rvc.ts.
 
 import { cmo } from './cmo.ts'
 import type { Instruction } from './instruction.ts'
