@@ -6,42 +6,11 @@ import { Sstatus } from '../riscv/csr.ts'
 import { GSTAGE_ROOT_SIZE, gstageLeaf, Pte, pteTable } from '../riscv/pagetable.ts'
 import { Cause, PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
 import { HOST_TABLES, RAM, RAM_HPA, RWX, TestMachine } from './testing/machine.ts'
-import { mapPage, mapSv39, SATP, SV39_LEAVES, SV39_MID, SV39_ROOT, writeGuestPte } from './testing/paging.ts'
+import { DATA, LOAD, machine, outcome, STORE, trap } from './testing/paged-machine.ts'
+import { mapPage, SATP, SV39_LEAVES, SV39_MID, SV39_ROOT, writeGuestPte } from './testing/paging.ts'
 import { Exit, TlbArray } from './vcpu-block.ts'
 
 const { V, R, W, X, U, G, A, D } = Pte
-const HANDLER = RAM + 0x8000
-const DATA = RAM + 0x10000
-const USER_CODE = RAM + 0x20000
-
-const LOAD = 'lw a0, 0(a1)\necall'
-const STORE = 'sw a2, 0(a1)\necall'
-
-/** VS mode (or VU, with code on a U page), Sv39 on, the trap handler an ecall, a1 = DATA. */
-function machine(priv: 0 | 1 = 1): TestMachine {
-  const m = new TestMachine()
-  mapSv39(m, RWX | A | D)
-  mapPage(m, USER_CODE, USER_CODE, RWX | U | A | D)
-  m.load('ecall', HANDLER)
-  m.set('STVEC', BigInt(HANDLER))
-  m.set32('PRIV', priv)
-  m.setX(11, BigInt(DATA))
-  m.setX(12, 0x55n)
-  return m
-}
-
-/** Runs source (on the U page when in VU) and says what became of it. */
-function outcome(m: TestMachine, source: string): string {
-  const code = m.get32('PRIV') ? RAM : USER_CODE
-  m.load(source, code)
-  m.set('PC', BigInt(code))
-  m.set('SCAUSE', 0n)
-  const exit = m.engine.run()
-  if (exit !== Exit.VS_ECALL) return `exit ${exit}`
-  if (m.get('PC') !== BigInt(HANDLER) || m.get('SCAUSE') === BigInt(Cause.ECALL_FROM_U)) return 'ok'
-  return `trap ${m.get('SCAUSE')} at ${m.get('STVAL').toString(16)}`
-}
-const trap = (cause: number, va = DATA): string => `trap ${cause} at ${BigInt(va).toString(16)}`
 
 describe('VS-stage permissions', () => {
   it.each([
@@ -234,59 +203,6 @@ describe('VS-stage entries', () => {
     m.set('PC', BigInt(RAM))
     expect(m.engine.run()).toBe(Exit.VS_ECALL)
     expect(m.x(12)).toBe(2n)
-  })
-})
-
-describe('Sv48 and Sv57', () => {
-  const TABLES = RAM + 0x60000
-  /** Puts levels above the Sv39 tables and sets satp: RAM then lies at its own address and at `base` + it. */
-  const deep = (levels: 1 | 2, base: bigint): TestMachine => {
-    const m = machine()
-    let below = SV39_ROOT
-    for (let level = 3; level < 3 + levels; level++) {
-      const table = TABLES + level * 0x1000
-      const index = Number((base >> BigInt(12 + 9 * level)) & 511n)
-      writeGuestPte(m, table, 0, TestMachine.pte(below, V))
-      writeGuestPte(m, table, index, TestMachine.pte(below, V))
-      below = table
-    }
-    m.set('SATP', (BigInt(8 + levels) << 60n) | (BigInt(below) >> 12n))
-    m.engine.flushTlb()
-    return m
-  }
-
-  it.each([
-    ['Sv48', 1, 0x7f80_0000_0000n, 0xffff_8000_0000_0000n],
-    ['Sv57', 2, 0xff_7f80_0000_0000n, 0xff00_0000_0000_0000n],
-  ] as const)('%s translates all its levels, and no address beyond them', (_name, levels, low, high) => {
-    for (const base of [low, high]) {
-      const m = deep(levels, base)
-      m.u32[m.host(DATA + 4) / 4] = 0x1234
-      m.setX(11, base + BigInt(DATA))
-      expect(outcome(m, 'lw a0, 4(a1)\necall')).toBe('ok')
-      expect(m.x(10)).toBe(0x1234n)
-      // One bit more than the mode has, and the sign bit alone.
-      for (const va of [BigInt(DATA) + (1n << BigInt(39 + 9 * levels)), BigInt(DATA) + (1n << 63n)]) {
-        m.setX(11, va)
-        expect(outcome(m, LOAD)).toBe(`trap 13 at ${va.toString(16)}`)
-      }
-    }
-  })
-
-  it('superpages of the upper levels translate all their bits; misaligned ones fault', () => {
-    const m = deep(2, 0xff_7f80_0000_0000n)
-    // 512 GiB and 256 TiB leaves at guest physical address 0.
-    writeGuestPte(m, TABLES + 0x3000, 7, TestMachine.pte(0, V | R | W | A | D))
-    writeGuestPte(m, TABLES + 0x4000, 9, TestMachine.pte(0, V | R | W | A | D))
-    writeGuestPte(m, TABLES + 0x4000, 10, TestMachine.pte(2 ** 40, V | R | W | A | D))
-    m.u32[m.host(DATA + 8) / 4] = 0x4321
-    for (const base of [7n << 39n, 9n << 48n]) {
-      m.setX(11, base + BigInt(DATA))
-      expect(outcome(m, 'lw a0, 8(a1)\necall')).toBe('ok')
-      expect(m.x(10)).toBe(0x4321n)
-    }
-    m.setX(11, 10n << 48n)
-    expect(outcome(m, LOAD)).toBe(`trap 13 at ${(10n << 48n).toString(16)}`)
   })
 })
 
