@@ -4,6 +4,7 @@ import type { Runtime } from './runtime.ts'
 import type { Callable } from './wasm/function.ts'
 
 type Operation = Callable<readonly ['i64', 'i64'], 'i64'>
+type UnaryOperation = Callable<readonly ['i64'], 'i64'>
 export interface Arithmetic {
   readonly mulh: Operation
   readonly mulhu: Operation
@@ -12,6 +13,8 @@ export interface Arithmetic {
   readonly divu: Operation
   readonly rem: Operation
   readonly remu: Operation
+  readonly rev8: UnaryOperation
+  readonly 'orc.b': UnaryOperation
 }
 
 /** Adds the functions to the module. */
@@ -61,7 +64,40 @@ export function buildArithmetic({ module }: Runtime): Arithmetic {
         : { quotient: f.i64.div_u, remainder: f.i64.rem_u }
       f.return(operation[remainder ? 'remainder' : 'quotient'](f.get(a), f.get(b)))
     })
+  // Swaps neighbours of 8, then 16, then 32 bits.
+  const rev8 = module.function(['i64'], 'i64', (f, a) => {
+    for (const [bits, mask] of [
+      [8, 0x00ff00ff00ff00ffn],
+      [16, 0x0000ffff0000ffffn],
+    ] as const)
+      f.set(
+        a,
+        f.i64.or(
+          f.i64.shl(f.i64.and(f.get(a), f.i64.const(mask)), f.i64.const(bits)),
+          f.i64.and(f.i64.shr_u(f.get(a), f.i64.const(bits)), f.i64.const(mask)),
+        ),
+      )
+    f.return(f.i64.rotl(f.get(a), f.i64.const(32)))
+  })
+  // The top bit of each byte that has any; then 255 for each.
+  const orcB = module.function(['i64'], 'i64', (f, a) => {
+    const low7 = 0x7f7f7f7f7f7f7f7fn
+    f.return(
+      f.i64.mul(
+        f.i64.and(
+          f.i64.shr_u(
+            f.i64.or(f.i64.add(f.i64.and(f.get(a), f.i64.const(low7)), f.i64.const(low7)), f.get(a)),
+            f.i64.const(7),
+          ),
+          f.i64.const(0x0101010101010101n),
+        ),
+        f.i64.const(255),
+      ),
+    )
+  })
   return {
+    rev8,
+    'orc.b': orcB,
     mulhu,
     mulh: signed(true),
     mulhsu: signed(false),

@@ -32,6 +32,20 @@ export function compileExpr(f: FunctionBuilder, math: Arithmetic, from: Operands
       return f.i64.extend32_s(value(expr.a))
     case 'zext32':
       return f.i64.extend_u(f.i32.wrap(value(expr.a)))
+    case 'select':
+      return f.select(value(expr.a), value(expr.b), compileCondition(f, math, from, expr.condition))
+    case 'clz':
+    case 'ctz':
+      return f.i64[expr.op](value(expr.a))
+    case 'cpop':
+      return f.i64.popcnt(value(expr.a))
+    case 'rev8':
+    case 'orc.b':
+      return f.call(math[expr.op], value(expr.a))
+    case 'rol':
+      return f.i64.rotl(value(expr.a), value(expr.b))
+    case 'ror':
+      return f.i64.rotr(value(expr.a), value(expr.b))
     case 'add':
     case 'sub':
     case 'and':

@@ -2,12 +2,14 @@
 // Source: privileged architecture 20240411, chapter 2 (access rules) and 12.1; Sstc 1.0.
 
 import {
+  CBIE_RESERVED,
   Counter,
   Csr,
   type CsrName,
   Interrupt,
   SCOUNTEREN_WRITABLE,
   SENVCFG_WRITABLE,
+  Senvcfg,
   SIE_WRITABLE,
   SSTATUS_UXL_SHIFT,
   SSTATUS_WRITABLE,
@@ -76,10 +78,19 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
   // Direct and vectored are the modes there are: bit 1 of the mode is not writable.
   stvec: plain('STVEC', ~2),
   scounteren: plain('SCOUNTEREN', SCOUNTEREN_WRITABLE),
-  senvcfg: plain('SENVCFG', SENVCFG_WRITABLE),
+  senvcfg: {
+    read: (f, base) => load64(f, base, 'SENVCFG'),
+    write: (f, base, value) => {
+      f.set(value, f.i64.and(f.get(value), f.i64.const(SENVCFG_WRITABLE)))
+      f.if(f.i64.eq(f.i64.and(f.get(value), f.i64.const(Senvcfg.CBIE)), f.i64.const(CBIE_RESERVED)), () =>
+        f.set(value, f.i64.and(f.get(value), f.i64.const(~Senvcfg.CBIE))),
+      )
+      store64(f, base, 'SENVCFG', () => f.get(value))
+    },
+  },
   sscratch: plain('SSCRATCH'),
-  // Instructions are 4-byte aligned without the C extension.
-  sepc: plain('SEPC', ~3),
+  // Instructions are 2-byte aligned.
+  sepc: plain('SEPC', ~1),
   scause: plain('SCAUSE'),
   stval: plain('STVAL'),
   sip: {
@@ -99,10 +110,9 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
     read: (f, base) => load64(f, base, 'SATP'),
     // A mode there is not: the whole write has no effect. ASIDLEN is 0.
     write: (f, base, value) => {
-      const supported = [SatpMode.BARE, SatpMode.SV39]
       const mode = f.local('i64')
       f.set(mode, f.i64.shr_u(f.get(value), f.i64.const(60)))
-      for (const known of supported)
+      for (const known of Object.values(SatpMode))
         f.if(f.i64.eq(f.get(mode), f.i64.const(known)), () => {
           store64(f, base, 'SATP', () =>
             f.i64.and(f.get(value), f.i64.const((0xfn << 60n) | ((1n << BigInt(PTE_PPN_BITS)) - 1n))),

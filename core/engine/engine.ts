@@ -1,7 +1,7 @@
 // One vCPU's engine: the interpreter module instantiated over the shared memory, bound to a vCPU block.
 
 import type { Hpa } from '../base/units.ts'
-import { decodeTable } from './decode-table.ts'
+import { decodeTable, expandTable } from './decode-table.ts'
 import { buildInterpreter } from './interpreter.ts'
 import { Vcpu } from './vcpu-block.ts'
 
@@ -24,9 +24,10 @@ export class Engine {
   readonly #run: (base: number) => number
   readonly #flush: (base: number) => number
   readonly #bytes: Uint8Array
+  readonly #words: Uint32Array
 
   /**
-   * Prepares the block's decode table and empties its TLB; registers and CSRs are left as they are.
+   * Prepares the block's decode tables and empties its TLB; registers and CSRs are left as they are.
    * @param blockHpa host address of the vCPU block, 64 KiB aligned.
    * @param now clock in ticks of TIMEBASE_HZ, before the block's TIME_DELTA is added; never decreasing.
    */
@@ -38,12 +39,14 @@ export class Engine {
     this.#run = instance.exports.run
     this.#flush = instance.exports.flush_tlb
     this.#bytes = new Uint8Array(memory.buffer)
+    this.#words = new Uint32Array(memory.buffer)
     this.reset()
   }
 
   /** Prepares the block again after it was cleared. Only while `run` is not running. */
   reset(): void {
     this.#bytes.set(decodeTable, this.#base + Vcpu.DECODE)
+    this.#words.set(expandTable, (this.#base + Vcpu.EXPAND) / 4)
     this.flushTlb()
   }
 

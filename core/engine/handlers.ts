@@ -1,16 +1,17 @@
 // Interpreter code for each kind of semantics. A handler starts with the instruction in `word` and ends by branching:
 // to `next` with ip moved, to `jump` with the target in va, or to one of the exits.
 
+import { Senvcfg } from '../riscv/csr.ts'
 import { DECODE_INDEX_MASK } from '../riscv/decode.ts'
 import { type Field, type Format, formats } from '../riscv/format.ts'
 import type { Instruction } from '../riscv/instruction.ts'
-import type { AmoOp, Semantics } from '../riscv/semantics.ts'
+import { type AmoOp, CBO_BLOCK_BYTES, type CboAction, type Semantics } from '../riscv/semantics.ts'
 import { Cause } from '../riscv/trap.ts'
 import type { Arithmetic } from './arithmetic.ts'
 import { compileCondition, compileExpr, compileField, type Operands } from './compile.ts'
 import { CsrAction, CsrResult } from './csrs.ts'
 import type { Handler } from './decode-table.ts'
-import { Access, type FaultState, load32, NO_FAULT, store32, store64 } from './runtime.ts'
+import { Access, type FaultState, load32, load64, NO_FAULT, store32, store64 } from './runtime.ts'
 import { TLB_ADDEND, tlbEntryOffset, tlbMask } from './tlb.ts'
 import type { Traps } from './traps.ts'
 import { Exit, TLB_BYTES, Vcpu } from './vcpu-block.ts'
@@ -21,6 +22,7 @@ export interface Helpers {
   readonly math: Arithmetic
   readonly traps: Traps
   readonly flush: Callable<readonly ['i32'], null>
+  readonly flushPage: Callable<readonly ['i32', 'i64'], null>
   readonly translate: Callable<readonly ['i32', 'i64', 'i32', 'i32'], 'i32'>
   readonly locate: Callable<readonly ['i32', 'i64', 'i32'], 'i32'>
   readonly load: Callable<readonly ['i32', 'i64', 'i32'], 'i64'>
@@ -37,7 +39,10 @@ export interface Environment {
     readonly base: Local<'i32'>
     readonly ip: Local<'i32'>
     readonly bias: Local<'i32'>
+    /** The instruction, expanded to 32 bits. */
     readonly word: Local<'i32'>
+    /** Its bytes in memory, 2 or 4. */
+    readonly size: Local<'i32'>
     readonly page: Local<'i32'>
     readonly pageVa: Local<'i64'>
     readonly tlb: Local<'i32'>
@@ -50,7 +55,7 @@ export interface Environment {
   }
   readonly labels: {
     readonly next: Label
-    /** Taken jump to `va`, which is aligned. */
+    /** Taken jump to `va`, which is even. */
     readonly jump: Label
     /** The fault globals say why; the instruction did not retire. */
     readonly failed: Label
@@ -113,6 +118,9 @@ function emitInstruction(env: Environment, instruction: Instruction): void {
     case 'amo':
       emitAtomic(env, s, from)
       break
+    case 'cbo':
+      emitCbo(env, s.action, from)
+      break
     case 'csr':
       env.settle()
       f.set(
@@ -158,7 +166,7 @@ function writeRd(env: Environment, value: () => I64): void {
 }
 
 function moveIp({ f, locals }: Environment): void {
-  f.set(locals.ip, f.i32.add(f.get(locals.ip), f.i32.const(4)))
+  f.set(locals.ip, f.i32.add(f.get(locals.ip), f.get(locals.size)))
 }
 
 function advance(env: Environment): void {
@@ -182,7 +190,7 @@ function jumpInPage(env: Environment): void {
     locals.bias,
     f.i32.add(
       f.get(locals.bias),
-      f.i32.sub(f.i32.sub(f.get(locals.target), f.get(locals.ip)), f.i32.const(4)),
+      f.i32.sub(f.i32.sub(f.get(locals.target), f.get(locals.ip)), f.get(locals.size)),
     ),
   )
   f.set(locals.ip, f.get(locals.target))
@@ -195,31 +203,19 @@ function jumpBy(env: Environment, offset: () => I32, from: Operands): void {
   const { f, locals } = env
   f.set(locals.target, f.i32.add(f.get(locals.ip), offset()))
   f.if(
-    f.i32.eqz(f.i32.and(f.i32.xor(f.get(locals.target), f.get(locals.ip)), f.i32.const(~0xffc))),
+    f.i32.eqz(f.i32.and(f.i32.xor(f.get(locals.target), f.get(locals.ip)), f.i32.const(~0xffe))),
     () => jumpInPage(env),
     undefined,
     'likely',
   )
   f.set(locals.va, f.i64.add(from.pc(), from.imm()))
-  failMisalignedTarget(env)
   f.br(env.labels.jump)
-}
-
-function failMisalignedTarget(env: Environment): void {
-  const { f, locals } = env
-  f.if(
-    f.i32.and(f.i32.wrap(f.get(locals.va)), f.i32.const(3)),
-    () => fail(env, Cause.INSTRUCTION_MISALIGNED, () => f.get(locals.va)),
-    undefined,
-    'unlikely',
-  )
 }
 
 function emitJump(env: Environment, target: () => I64): void {
   const { f, locals } = env
   f.set(locals.va, target())
-  failMisalignedTarget(env)
-  writeRd(env, () => f.i64.add(env.pc(), f.i64.const(4)))
+  writeRd(env, () => f.i64.add(env.pc(), f.i64.extend_u(f.get(locals.size))))
   f.brIf(env.labels.jump, f.i64.ne(f.i64.and(f.get(locals.va), f.i64.const(-4096)), f.get(locals.pageVa)))
   f.set(
     locals.target,
@@ -394,9 +390,54 @@ function emitAmo(env: Environment, apply: AmoOp, narrow: boolean, width: Width):
   writeRd(env, () => extended(f.get(locals.value)))
 }
 
+/** What senvcfg must have for VU. */
+const CBO_ENABLE = {
+  inval: Senvcfg.CBIE,
+  clean: Senvcfg.CBCFE,
+  flush: Senvcfg.CBCFE,
+  zero: Senvcfg.CBZE,
+} as const
+
+/**
+ * Caches are coherent here, so management is nothing but its access check: that of a load, reported as a store's. VS
+ * may always; VU without permission traps to the hypervisor, which makes an illegal instruction of it.
+ */
+function emitCbo(env: Environment, action: CboAction, from: Operands): void {
+  const { f, locals, helpers, fault } = env
+  const access = action === 'zero' ? Access.WRITE : Access.READ
+  f.if(f.i32.eqz(load32(f, locals.base, 'PRIV')), () =>
+    f.brIf(
+      env.labels.illegal,
+      f.i64.eqz(f.i64.and(load64(f, locals.base, 'SENVCFG'), f.i64.const(CBO_ENABLE[action]))),
+    ),
+  )
+  f.set(locals.va, from.rs1())
+  f.set(locals.host, f.call(helpers.locate, f.get(locals.base), f.get(locals.va), f.i32.const(access)))
+  f.if(
+    f.i32.eqz(f.get(locals.host)),
+    () => {
+      if (access === Access.READ)
+        f.setGlobal(
+          fault.cause,
+          f.i32.add(f.getGlobal(fault.cause), f.i32.const(Cause.STORE_PAGE_FAULT - Cause.LOAD_PAGE_FAULT)),
+        )
+      f.br(env.labels.failed)
+    },
+    undefined,
+    'unlikely',
+  )
+  if (action === 'zero')
+    f.fill(
+      f.i32.and(f.get(locals.host), f.i32.const(-CBO_BLOCK_BYTES)),
+      f.i32.const(0),
+      f.i32.const(CBO_BLOCK_BYTES),
+    )
+  advance(env)
+}
+
 type SystemKind = Exclude<
   Semantics['kind'],
-  'compute' | 'load' | 'store' | 'branch' | 'jump' | 'lr' | 'sc' | 'amo' | 'csr'
+  'compute' | 'load' | 'store' | 'branch' | 'jump' | 'lr' | 'sc' | 'amo' | 'csr' | 'cbo'
 >
 
 function emitSystem(env: Environment, kind: SystemKind): void {
@@ -434,9 +475,19 @@ function emitSystem(env: Environment, kind: SystemKind): void {
       f.call(helpers.traps.sret, f.get(locals.base))
       env.exitSlice()
       break
+    case 'sfence.inval':
+      // sinval.vma has dropped the translations itself.
+      privileged()
+      advance(env)
+      break
     case 'sfence.vma':
       privileged()
-      f.call(helpers.flush, f.get(locals.base))
+      // rs1 = x0: every address. There are no ASIDs, so every one is meant.
+      f.if(
+        f.i32.and(f.get(locals.word), f.i32.const(0xf8000)),
+        () => f.call(helpers.flushPage, f.get(locals.base), f.i64.load(registerAddress(env, 15))),
+        () => f.call(helpers.flush, f.get(locals.base)),
+      )
       moveIp(env)
       f.br(labels.stop)
       break

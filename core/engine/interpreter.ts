@@ -5,8 +5,11 @@
 // changed. (A function of its own, so that engines can replace it by optimised code between two slices.)
 //
 // Within a slice the pc is `ip`, the host address of the instruction. The page it lies in is pageVa (guest) and page
-// (host), end is the page's end. Straight-line code costs nothing to count: `bias` is kept such that ip - bias is
-// four times the number of instructions retired since INSTRET was stored, so only jumps adjust it.
+// (host); last is the page's last half word, where an instruction may go on in another page.
+//
+// Straight-line code of 32-bit instructions costs nothing to count: `bias` is kept such that ip - bias is four times
+// the number of instructions retired since INSTRET was stored. Jumps adjust it, and 16-bit instructions, which take
+// two off it when they are decoded. (Should one of them not retire, ip - bias is two too many: dividing drops that.)
 
 import { Cause } from '../riscv/trap.ts'
 import { buildLoad, buildStore } from './access.ts'
@@ -15,13 +18,14 @@ import { buildCsr } from './csrs.ts'
 import { handlers, ILLEGAL_HANDLER } from './decode-table.ts'
 import { type Environment, emitHandler, type Helpers } from './handlers.ts'
 import { Access, load32, load64, type Runtime, store32, store64 } from './runtime.ts'
-import { buildFlush, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
+import { buildFlush, buildFlushPage, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
 import { buildTraps } from './traps.ts'
 import { Exit, TLB_BYTES, Vcpu } from './vcpu-block.ts'
 import { buildLocate, buildTranslate } from './walk.ts'
 import type { Callable, FunctionBuilder, Local } from './wasm/function.ts'
 import { ModuleBuilder } from './wasm/module.ts'
 
+const PAGE_SIZE = 4096
 /** Four times the instructions between two looks at POLL and the interrupts: some 4 us. */
 const SLICE_BYTES = 4 * 1024
 /** A slice's result when `run` should go on. */
@@ -50,6 +54,7 @@ export function buildInterpreter(pages: number): Uint8Array<ArrayBuffer> {
   const helpers: Helpers = {
     math: buildArithmetic(runtime),
     flush,
+    flushPage: buildFlushPage(runtime, flush),
     translate,
     traps,
     locate: buildLocate(runtime, translate),
@@ -85,7 +90,8 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
     const word = f.local('i32')
     const page = f.local('i32')
     const pageVa = f.local('i64')
-    const end = f.local('i32')
+    const last = f.local('i32')
+    const size = f.local('i32')
     const tlb = f.local('i32')
     const pc = f.local('i64')
     /** Four times the instructions retired when ip and bias do not say it. */
@@ -101,6 +107,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
 
     const currentPc = () => f.i64.add(f.get(pageVa), f.i64.extend_u(f.i32.sub(f.get(ip), f.get(page))))
     const retired = () => f.i32.sub(f.get(ip), f.get(bias))
+    const is32Bit = () => f.i32.eq(f.i32.and(f.get(word), f.i32.const(3)), f.i32.const(3))
     /** Stores pc and instruction count. */
     const leave = (): void => {
       store64(f, base, 'PC', () => f.get(pc))
@@ -110,7 +117,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
     f.set(limit, f.i32.const(SLICE_BYTES))
     f.set(priv, load32(f, base, 'PRIV'))
     f.set(tlb, tlbOfPrivilege(f, base, priv))
-    f.set(pc, f.i64.and(load64(f, base, 'PC'), f.i64.const(-4)))
+    f.set(pc, f.i64.and(load64(f, base, 'PC'), f.i64.const(-2)))
 
     f.block((leavePc) => {
       f.block((stop) => {
@@ -155,7 +162,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                 )
                 f.set(pageVa, f.i64.and(f.get(pc), f.i64.const(-4096)))
                 f.set(page, f.i32.and(f.get(ip), f.i32.const(-4096)))
-                f.set(end, f.i32.add(f.get(page), f.i32.const(4096)))
+                f.set(last, f.i32.add(f.get(page), f.i32.const(PAGE_SIZE - 2)))
                 f.set(bias, f.i32.sub(f.get(ip), f.get(done)))
 
                 f.block((jump) => {
@@ -164,7 +171,21 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                       f,
                       helpers,
                       fault,
-                      locals: { base, ip, bias, word, page, pageVa, tlb, entry, host, target, va, value },
+                      locals: {
+                        base,
+                        ip,
+                        bias,
+                        word,
+                        size,
+                        page,
+                        pageVa,
+                        tlb,
+                        entry,
+                        host,
+                        target,
+                        va,
+                        value,
+                      },
                       labels: { next, jump, failed, illegal, stop },
                       pc: currentPc,
                       overdue: () => f.i32.gt_s(retired(), f.get(limit)),
@@ -176,28 +197,69 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
                       },
                       exitSlice: () => f.return(f.i32.const(CONTINUE)),
                     }
-                    f.if(
-                      f.i32.eq(f.get(ip), f.get(end)),
-                      () => {
-                        f.set(pc, currentPc())
-                        f.set(done, retired())
-                        f.brIf(leavePc, f.i32.gt_s(f.get(done), f.get(limit)))
-                        f.br(goto)
-                      },
-                      undefined,
-                      'unlikely',
-                    )
-                    f.set(word, f.i32.load(f.get(ip)))
-                    f.brIf(
-                      illegal,
-                      f.i32.ne(f.i32.and(f.get(word), f.i32.const(3)), f.i32.const(3)),
-                      'unlikely',
-                    )
+                    f.block((decoded) => {
+                      f.if(
+                        f.i32.ge_u(f.get(ip), f.get(last)),
+                        () => {
+                          // Beyond the page, or at its last half word.
+                          f.if(f.i32.ne(f.get(ip), f.get(last)), () => {
+                            f.set(pc, currentPc())
+                            f.set(done, retired())
+                            f.brIf(leavePc, f.i32.gt_s(f.get(done), f.get(limit)))
+                            f.br(goto)
+                          })
+                          f.set(word, f.i32.load16_u(f.get(ip)))
+                          f.if(is32Bit(), () => {
+                            f.set(
+                              target,
+                              f.call(
+                                helpers.translate,
+                                f.get(base),
+                                f.i64.add(f.get(pageVa), f.i64.const(PAGE_SIZE)),
+                                f.i32.const(Access.FETCH),
+                                f.get(priv),
+                              ),
+                            )
+                            f.if(f.i32.eqz(f.get(target)), () => {
+                              f.set(word, f.i32.const(0))
+                              f.br(failed)
+                            })
+                            f.set(
+                              word,
+                              f.i32.or(
+                                f.get(word),
+                                f.i32.shl(f.i32.load16_u(f.get(target)), f.i32.const(16)),
+                              ),
+                            )
+                            f.set(size, f.i32.const(4))
+                            f.br(decoded)
+                          })
+                        },
+                        () => {
+                          f.set(word, f.i32.load(f.get(ip)))
+                          f.set(size, f.i32.const(4))
+                          f.brIf(decoded, is32Bit())
+                        },
+                        'unlikely',
+                      )
+                      f.set(size, f.i32.const(2))
+                      f.set(bias, f.i32.sub(f.get(bias), f.i32.const(2)))
+                      f.set(
+                        word,
+                        f.i32.load(
+                          f.i32.add(
+                            f.get(base),
+                            f.i32.shl(f.i32.and(f.get(word), f.i32.const(0xffff)), f.i32.const(2)),
+                          ),
+                          Vcpu.EXPAND,
+                        ),
+                      )
+                    })
                     dispatch(env)
                   })
                 })
                 // A taken jump to va that leaves the page.
-                f.set(done, f.i32.add(retired(), f.i32.const(4)))
+                f.set(done, f.i32.add(retired(), f.get(size)))
                 f.set(pc, f.get(va))
                 f.brIf(leavePc, f.i32.gt_s(f.get(done), f.get(limit)))
                 f.br(goto)
@@ -208,11 +270,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
             f.setGlobal(
               fault.value,
               f.i64.extend_u(
-                f.select(
-                  f.get(word),
-                  f.i32.and(f.get(word), f.i32.const(0xffff)),
-                  f.i32.eq(f.i32.and(f.get(word), f.i32.const(3)), f.i32.const(3)),
-                ),
+                f.select(f.i32.load16_u(f.get(ip)), f.get(word), f.i32.eq(f.get(size), f.i32.const(2))),
               ),
             )
           })
@@ -232,7 +290,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
             store32(f, base, 'EXIT_INSN', () =>
               f.select(f.getGlobal(fault.pseudo), f.get(word), f.getGlobal(fault.pseudo)),
             )
-            store32(f, base, 'EXIT_INSN_LEN', () => f.select(f.i32.const(4), f.i32.const(0), f.get(word)))
+            store32(f, base, 'EXIT_INSN_LEN', () => f.select(f.get(size), f.i32.const(0), f.get(word)))
             f.return(f.getGlobal(fault.cause))
           },
         )
@@ -252,7 +310,7 @@ function buildSlice(runtime: Runtime, helpers: Helpers): Callable<readonly ['i32
   })
 }
 
-/** Adds instructions (given times four) to INSTRET. */
+/** Adds instructions (given times four, or two more) to INSTRET. */
 function count(f: FunctionBuilder, base: Local<'i32'>, bytes: () => ReturnType<typeof f.i32.const>): void {
   store64(f, base, 'INSTRET', () =>
     f.i64.add(load64(f, base, 'INSTRET'), f.i64.extend_u(f.i32.shr_u(bytes(), f.i32.const(2)))),

@@ -6,42 +6,11 @@ import { Sstatus } from '../riscv/csr.ts'
 import { GSTAGE_ROOT_SIZE, gstageLeaf, Pte, pteTable } from '../riscv/pagetable.ts'
 import { Cause, PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
 import { HOST_TABLES, RAM, RAM_HPA, RWX, TestMachine } from './testing/machine.ts'
-import { mapPage, mapSv39, SATP, SV39_LEAVES, SV39_MID, SV39_ROOT, writeGuestPte } from './testing/paging.ts'
+import { DATA, LOAD, machine, outcome, STORE, trap } from './testing/paged-machine.ts'
+import { mapPage, SATP, SV39_LEAVES, SV39_MID, SV39_ROOT, writeGuestPte } from './testing/paging.ts'
 import { Exit, TlbArray } from './vcpu-block.ts'
 
 const { V, R, W, X, U, G, A, D } = Pte
-const HANDLER = RAM + 0x8000
-const DATA = RAM + 0x10000
-const USER_CODE = RAM + 0x20000
-
-const LOAD = 'lw a0, 0(a1)\necall'
-const STORE = 'sw a2, 0(a1)\necall'
-
-/** VS mode (or VU, with code on a U page), Sv39 on, the trap handler an ecall, a1 = DATA. */
-function machine(priv: 0 | 1 = 1): TestMachine {
-  const m = new TestMachine()
-  mapSv39(m, RWX | A | D)
-  mapPage(m, USER_CODE, USER_CODE, RWX | U | A | D)
-  m.load('ecall', HANDLER)
-  m.set('STVEC', BigInt(HANDLER))
-  m.set32('PRIV', priv)
-  m.setX(11, BigInt(DATA))
-  m.setX(12, 0x55n)
-  return m
-}
-
-/** Runs source (on the U page when in VU) and says what became of it. */
-function outcome(m: TestMachine, source: string): string {
-  const code = m.get32('PRIV') ? RAM : USER_CODE
-  m.load(source, code)
-  m.set('PC', BigInt(code))
-  m.set('SCAUSE', 0n)
-  const exit = m.engine.run()
-  if (exit !== Exit.VS_ECALL) return `exit ${exit}`
-  if (m.get('PC') !== BigInt(HANDLER) || m.get('SCAUSE') === BigInt(Cause.ECALL_FROM_U)) return 'ok'
-  return `trap ${m.get('SCAUSE')} at ${m.get('STVAL').toString(16)}`
-}
-const trap = (cause: number, va = DATA): string => `trap ${cause} at ${BigInt(va).toString(16)}`
 
 describe('VS-stage permissions', () => {
   it.each([
@@ -189,6 +158,37 @@ describe('VS-stage entries', () => {
       expect(outcome(m, `lw a0, 0(a1)\nsd a4, 0(a3)\n${fence}\nlw a5, 0(a1)\necall`)).toBe('ok')
       expect([m.x(10), m.x(15)], fence).toEqual([1n, 2n])
     }
+  })
+
+  it('sfence.vma of an address forgets its page and keeps the others', () => {
+    const m = machine()
+    m.setX(13, BigInt(DATA + 0x1000))
+    expect(outcome(m, 'lw a0, 0(a1)\nlw a0, 0(a3)\nsfence.vma a1, zero\necall')).toBe('ok')
+    expect(m.tlbTag(TlbArray.S_READ, DATA)).not.toBe(BigInt(DATA))
+    expect(m.tlbTag(TlbArray.S_READ, DATA + 0x1000)).toBe(BigInt(DATA + 0x1000))
+    // The empty place is one that no address hits, the last one too.
+    m.setX(14, BigInt(RAM + 0x1ff000))
+    mapPage(m, RAM + 0x1ff000, DATA, R | A)
+    expect(outcome(m, 'lw a0, 0(a4)\nsfence.vma a4, zero\nlw a0, 0(a4)\necall')).toBe('ok')
+  })
+
+  it.each([1, 2])('sfence.vma of an address in a large page of level %i forgets all of that', (level) => {
+    const m = machine()
+    const [table, index] = level === 1 ? [SV39_MID, 1] : [SV39_ROOT, 1]
+    const base = level === 1 ? RAM + 0x200000 : 0x40000000
+    writeGuestPte(m, table, index, TestMachine.pte(RAM, V | R | W | A | D))
+    m.u32[m.host(DATA) / 4] = 1
+    m.u32[m.host(DATA + 0x1000) / 4] = 2
+    m.setX(11, BigInt(base + (DATA - RAM)))
+    m.setX(13, BigInt(base + (DATA - RAM) + 0x1000))
+    expect(outcome(m, 'lw a0, 0(a1)\nlw a5, 0(a3)\necall')).toBe('ok')
+    expect([m.x(10), m.x(15)]).toEqual([1n, 2n])
+    writeGuestPte(m, table, index, 0n)
+    // Cached still; then gone by the neighbour's address.
+    expect(outcome(m, 'lw a0, 0(a1)\necall')).toBe('ok')
+    expect(outcome(m, 'sfence.vma a3, zero\nlw a0, 0(a1)\necall')).toBe(
+      trap(Cause.LOAD_PAGE_FAULT, base + (DATA - RAM)),
+    )
   })
 
   it('turning translation on and off takes effect at the next instruction', () => {

@@ -1,24 +1,26 @@
-// Random RV64IMA streams: against the BigInt model, and against recorded outcomes of qemu-riscv64.
+// Random streams: RV64IMA against the BigInt model, and every stream against outcomes of qemu-riscv64.
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import { elf } from './testing/elf.ts'
+import { afterAll, describe, expect, it } from 'vitest'
 import { RAM, TestMachine } from './testing/machine.ts'
 import { Model } from './testing/model.ts'
-import { CODE, DATA_BASE, DATA_START, fnv, OUTCOME_BYTES, randomProgram } from './testing/random-program.ts'
+import { QemuUser } from './testing/qemu-user.ts'
+import { CODE, DATA_START, fnv, OUTCOME_BYTES, randomProgram } from './testing/random-program.ts'
+import { type StreamName, streams } from './testing/streams.ts'
 import { Exit } from './vcpu-block.ts'
 
-/** Outcomes by seed; made by testing/record-qemu.ts. */
+const names = Object.keys(streams) as StreamName[]
+
+/** Outcomes by stream and seed; made by testing/record-qemu.ts. */
 const recorded = JSON.parse(
   readFileSync(new URL('./testing/qemu-outcomes.json', import.meta.url), 'utf8'),
-) as { length: number; hashes: Record<string, string> }
+) as { length: number; outcomes: Record<StreamName, Record<string, string>> }
 
-/** Instructions of a recorded stream. */
+/** Instructions of a stream that is compared with QEMU. */
 const LENGTH = 3000
+/** Streams of each kind that are compared live. */
+const LIVE = process.env.GMEMSCOPE_SOAK === undefined ? 10 : 2000
 
 /** Data area and registers after the engine ran a program. */
 function outcome(words: Uint32Array<ArrayBuffer>): { bytes: Uint8Array; machine: TestMachine } {
@@ -35,7 +37,7 @@ describe('random instruction streams', () => {
   it('agree with the model in registers, memory, pc and instret', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
-        const words = randomProgram(seed, 1500)
+        const words = randomProgram(seed, 1500, 'base')
         const model = new Model(words, CODE)
         model.run()
         const { bytes, machine } = outcome(words)
@@ -52,37 +54,24 @@ describe('random instruction streams', () => {
     )
   })
 
-  it('end as qemu-riscv64 recorded', () => {
+  it.each(names)('%s: end as qemu-riscv64 recorded', (stream) => {
     expect(recorded.length).toBe(LENGTH)
-    expect(Object.keys(recorded.hashes).length).toBeGreaterThanOrEqual(64)
-    for (const [seed, hash] of Object.entries(recorded.hashes))
-      expect(fnv(outcome(randomProgram(Number(seed), LENGTH)).bytes), `seed ${seed}`).toBe(hash)
+    const hashes = Object.entries(recorded.outcomes[stream])
+    expect(hashes.length).toBeGreaterThanOrEqual(64)
+    for (const [seed, hash] of hashes)
+      expect(fnv(outcome(randomProgram(Number(seed), LENGTH, stream)).bytes), `seed ${seed}`).toBe(hash)
   })
 
   // The recorded outcomes above hold everywhere; where qemu-riscv64 is installed, fresh seeds are compared too.
-  if (hasQemu())
-    it('end as qemu-riscv64 does now', () => {
-      const folder = mkdtempSync(join(tmpdir(), 'gmemscope-'))
-      try {
-        const first = Math.floor(Math.random() * 2 ** 31)
-        for (let seed = first; seed < first + 10; seed++) {
-          const words = randomProgram(seed, LENGTH)
-          const file = join(folder, 'stream')
-          writeFileSync(file, elf(words, CODE, DATA_BASE + 0x2000), { mode: 0o755 })
-          const theirs = execFileSync('qemu-riscv64', [file])
-          expect(fnv(outcome(words).bytes), `seed ${seed}`).toBe(fnv(theirs))
-        }
-      } finally {
-        rmSync(folder, { recursive: true })
+  const qemu = QemuUser.find()
+  if (qemu) {
+    afterAll(() => qemu.end())
+    it.each(names)('%s: end as qemu-riscv64 does now', (stream) => {
+      const first = Math.floor(Math.random() * 2 ** 31)
+      for (let seed = first; seed < first + LIVE; seed++) {
+        const words = randomProgram(seed, LENGTH, stream)
+        expect(fnv(outcome(words).bytes), `seed ${seed}`).toBe(fnv(qemu.run(words)))
       }
     })
-})
-
-function hasQemu(): boolean {
-  try {
-    execFileSync('qemu-riscv64', ['--version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
   }
-}
+})

@@ -1,10 +1,10 @@
 // The vCPU block: everything one vCPU shares between its worker, its wasm code and the hypervisor worker.
 //
-// One 128 KiB block per vCPU in host memory, 64 KiB aligned. All offsets are bytes from the block's base.
+// One 384 KiB block per vCPU in host memory, 64 KiB aligned. All offsets are bytes from the block's base.
 // Registers and CSRs belong to the vCPU thread while it is in guest mode and to the hypervisor worker while
 // it is outside; words on the cache lines from POLL on are shared at any time and accessed with Atomics only.
 
-export const VCPU_BLOCK_SIZE = 0x20000
+export const VCPU_BLOCK_SIZE = 0x60000
 export const MAX_VCPUS = 8
 
 /** Byte offsets in the block. i64 unless said otherwise. */
@@ -40,6 +40,9 @@ export const Vcpu = {
   /** f64 added to the host clock (ticks) to give the guest's `time`. */
   TIME_DELTA: 0x0308,
 
+  /** The TLB holds pages of guest leaves above 4 KiB at these addresses: bit n where address bits 35:30 are n. */
+  TLB_LARGE: 0x0310,
+
   // Why `run` returned (see Exit): the hart's trap CSRs as HS mode would see them.
   EXIT_SCAUSE: 0x0400,
   /** Guest virtual address of the access (stval). */
@@ -48,7 +51,7 @@ export const Vcpu = {
   EXIT_GPA: 0x0410,
   /** u32 the trapped instruction, expanded to 32 bits (htinst's role; never a host read of guest code). */
   EXIT_INSN: 0x0418,
-  /** i32 length of that instruction in bytes. */
+  /** i32 length in bytes of that instruction as it is in memory: 2 or 4, 0 when there is none. */
   EXIT_INSN_LEN: 0x041c,
 
   // Shared words (i32, Atomics).
@@ -84,6 +87,9 @@ export const Vcpu = {
 
   /** The interpreter's decode table, 32 KiB: handler number by decode index (written once by Engine). */
   DECODE: 0x14000,
+
+  /** u32 the 32-bit instruction for each 16-bit one, 256 KiB (written once by Engine). */
+  EXPAND: 0x20000,
 } as const
 
 export const TLB_ENTRIES = 512

@@ -1,4 +1,4 @@
-// The two-stage page walk: Sv39 (or bare) for the guest's own stage, Sv39x4 for the hypervisor's.
+// The two-stage page walk: Sv39, Sv48, Sv57 or bare for the guest's own stage, Sv39x4 for the hypervisor's.
 // Source: privileged architecture 20240411, 12.3.2 (translation process) and 18.5 (two-stage translation).
 //
 // Every guest physical address, of a VS-stage entry as of the access itself, goes through the G stage. A and D are
@@ -14,13 +14,13 @@ import {
   PTE_SIZE,
   Pte,
   ROOT_LEVEL,
-  SV39_BITS,
+  SATP_MODE_TO_ROOT_LEVEL,
   SV39X4_BITS,
   TABLE_ENTRIES,
 } from '../riscv/pagetable.ts'
 import { Cause, PSEUDO_READ_PTE64, PSEUDO_WRITE_PTE64 } from '../riscv/trap.ts'
 import { Access, load32, load64, type Runtime } from './runtime.ts'
-import { TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
+import { noteLeaf, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
 import { TLB_BYTES, Vcpu } from './vcpu-block.ts'
 import type { Callable, FunctionBuilder, I32, I64, Local } from './wasm/function.ts'
 
@@ -128,6 +128,8 @@ export function buildTranslate(runtime: Runtime): Walker {
     const shift = f.local('i32')
     const host = f.local('i32')
     const want = f.local('i32')
+    const mode = f.local('i32')
+    const unused = f.local('i64')
     const entry = f.local('i32')
 
     const readable = (): I32 =>
@@ -141,13 +143,23 @@ export function buildTranslate(runtime: Runtime): Walker {
     f.set(gpa, f.get(va))
     f.block((guestPageFault) => {
       f.block((pageFault) => {
-        f.if(f.i32.eqz(f.i64.eqz(f.i64.shr_u(load64(f, base, 'SATP'), f.i64.const(60)))), () => {
-          const unused = 64 - SV39_BITS
+        f.if(f.tee(mode, f.i32.wrap(f.i64.shr_u(load64(f, base, 'SATP'), f.i64.const(60)))), () => {
+          // The root's shift: 30, 39 or 48. Address bits above its index must all be as the highest one.
+          f.set(
+            shift,
+            f.i32.add(
+              f.i32.mul(
+                f.i32.sub(f.get(mode), f.i32.const(SATP_MODE_TO_ROOT_LEVEL)),
+                f.i32.const(INDEX_BITS),
+              ),
+              f.i32.const(levelShift(0)),
+            ),
+          )
+          f.set(unused, f.i64.extend_u(f.i32.sub(f.i32.const(64 - INDEX_BITS), f.get(shift))))
           f.brIf(
             pageFault,
-            f.i64.ne(f.i64.shr_s(f.i64.shl(f.get(va), f.i64.const(unused)), f.i64.const(unused)), f.get(va)),
+            f.i64.ne(f.i64.shr_s(f.i64.shl(f.get(va), f.get(unused)), f.get(unused)), f.get(va)),
           )
-          f.set(shift, f.i32.const(levelShift(ROOT_LEVEL)))
           f.set(table, f.i64.shl(f.i64.and(load64(f, base, 'SATP'), f.i64.const(PPN_MASK)), f.i64.const(12)))
           f.loop((walk) => {
             f.set(pteGpa, f.i64.add(f.get(table), f.i64.extend_u(indexBytes(f, va, shift))))
@@ -204,6 +216,7 @@ export function buildTranslate(runtime: Runtime): Walker {
               )
             })
           })
+          noteLeaf(f, base, va, shift)
           f.set(gpa, f.i64.or(pageOf(f, pte), f.i64.and(f.get(va), offsetMask(f, shift))))
         })
         f.set(host, f.call(gstage, f.get(base), f.get(gpa), byAccess(f, access, G_NEED)))

@@ -7,6 +7,8 @@ import { KernelError } from '../base/errno.ts'
 import { TIMEBASE_HZ, Vcpu } from '../engine/vcpu-block.ts'
 import { SbiForward } from '../hart/sbi.ts'
 import type { VcpuRegisters } from '../hart/vcpu-registers.ts'
+import { SatpMode } from '../riscv/pagetable.ts'
+import { CBO_BLOCK_BYTES } from '../riscv/semantics.ts'
 
 const RISCV_U64 = 0x8030000000000000n
 const TYPE_SHIFT = 24n
@@ -18,6 +20,10 @@ const id = (type: bigint, index: number): bigint => RISCV_U64 | (type << TYPE_SH
 /** Ids a VMM needs. */
 export const OneReg = {
   ISA: id(RegType.CONFIG, 0),
+  ZICBOM_BLOCK_SIZE: id(RegType.CONFIG, 1),
+  ZICBOZ_BLOCK_SIZE: id(RegType.CONFIG, 5),
+  /** The largest satp mode. */
+  SATP_MODE: id(RegType.CONFIG, 6),
   PC: id(RegType.CORE, 0),
   /** xN, for N from 1 to 31. */
   x: (n: number): bigint => id(RegType.CORE, n),
@@ -45,8 +51,18 @@ const csrs = [
   Vcpu.SENVCFG,
 ] as const
 
-const ISA_RV64IMA = 0x8000000000000000n | (1n << 0n) | (1n << 8n) | (1n << 12n)
+/** misa's form: MXL 2, then a bit a letter. */
+const ISA =
+  (2n << 62n) | [...'acim'].reduce((bits, letter) => bits | (1n << BigInt(letter.charCodeAt(0) - 97)), 0n)
 const SIP_CSR = 7
+/** Registers that can be set to what they are, and nothing else. */
+const fixed: readonly bigint[] = [
+  OneReg.ISA,
+  OneReg.ZICBOM_BLOCK_SIZE,
+  OneReg.ZICBOZ_BLOCK_SIZE,
+  OneReg.SATP_MODE,
+  OneReg.TIMER_FREQUENCY,
+]
 
 const sbiBits = new Map<bigint, number>([
   [OneReg.SBI_DBCN, SbiForward.DBCN],
@@ -69,7 +85,12 @@ export class OneRegisters {
     const view = this.#registers.view
     switch (register) {
       case OneReg.ISA:
-        return ISA_RV64IMA
+        return ISA
+      case OneReg.ZICBOM_BLOCK_SIZE:
+      case OneReg.ZICBOZ_BLOCK_SIZE:
+        return BigInt(CBO_BLOCK_BYTES)
+      case OneReg.SATP_MODE:
+        return BigInt(SatpMode.SV57)
       case OneReg.MODE:
         return BigInt(this.#registers.word(Vcpu.PRIV))
       case OneReg.TIMER_FREQUENCY:
@@ -96,7 +117,7 @@ export class OneRegisters {
       this.#registers.setFloat(Vcpu.TIME_DELTA, Number(value) - this.#now())
       return
     }
-    if (register === OneReg.ISA || register === OneReg.TIMER_FREQUENCY) {
+    if (fixed.includes(register)) {
       if (value !== this.get(register)) throw new KernelError('EINVAL', 'this register is fixed')
       return
     }

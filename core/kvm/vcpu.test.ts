@@ -44,6 +44,19 @@ describe('MMIO', () => {
     expect(x(machine, 6)).toBe(signed(-0x7fff))
   })
 
+  test('K9 a 16-bit load exits as the 32-bit one, and pc moves by two', () => {
+    const machine = new InlineMachine()
+    machine.load(`li s0, 0x1000\nc.lw a0, 4(s0)\nmv s1, a0\n${SHUTDOWN}`)
+    const { run } = machine.vcpu()
+    machine.run()
+    expect(run.exitReason).toBe(ExitReason.MMIO)
+    expect(run.mmio).toEqual({ gpa: 0x1004, length: 4, write: false, low: 0, high: 0 })
+    run.setMmioData(41, 0)
+    machine.run()
+    expect(run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
+    expect(x(machine, 9)).toBe(41n)
+  })
+
   test('K9 with immediate_exit the completion happens, then EINTR without entering the guest', () => {
     const machine = new InlineMachine()
     machine.load(`li t0, 0x1000\nlw t1, 0(t0)\naddi t1, t1, 1\n${SHUTDOWN}`)
@@ -280,5 +293,21 @@ describe('the vCPU descriptor', () => {
     vcpu.registers.setWord(Vcpu.HGATP_ROOT, root)
     machine.run()
     expect(vcpu.run.exitReason).toBe(ExitReason.SYSTEM_EVENT)
+  })
+})
+
+describe('ONE_REG', () => {
+  test('K9 states what the engine has, and takes nothing else', () => {
+    const { oneReg } = new InlineMachine().vcpu()
+    for (const [register, value] of [
+      [OneReg.ISA, (2n << 62n) | 0x1105n],
+      [OneReg.ZICBOM_BLOCK_SIZE, 64n],
+      [OneReg.ZICBOZ_BLOCK_SIZE, 64n],
+      [OneReg.SATP_MODE, 10n],
+    ] as const) {
+      expect(oneReg.get(register)).toBe(value)
+      oneReg.set(register, value)
+      expect(() => oneReg.set(register, value - 1n)).toThrow('fixed')
+    }
   })
 })

@@ -1,24 +1,22 @@
 // Assembler: one instruction from its operands or its text, and programs with labels.
 
+import { compressedNamed, encodeCompressed } from './compressed.ts'
 import { csrNamed } from './csr.ts'
-import { type Format, formats, type OperandName, type Operands, writeField } from './format.ts'
-import type { Instruction } from './instruction.ts'
+import { encode } from './encode.ts'
+import { type Format, formats, type OperandName, type Operands } from './format.ts'
 import { instructionNamed } from './isa.ts'
 import { registerNumber } from './registers.ts'
 
 /** Source that cannot be assembled; the message names the line's fault. */
 export class AssemblyError extends Error {}
 
-/** The word of an instruction with these operands; a missing one is 0. Throws RangeError when one does not fit. */
-export function encode(instruction: Instruction, operands: Operands): number {
-  let word = instruction.match
-  for (const [name, field] of Object.entries((formats[instruction.format] as Format).fields))
-    word |= writeField(operands[name as OperandName] ?? 0, field)
-  return word >>> 0
-}
-
-/** `asm('addi', {rd: 10, rs1: 10, imm: -1})`: the instruction's word. Immediates are as the semantics see them. */
+/**
+ * `asm('addi', {rd: 10, rs1: 10, imm: -1})`: the instruction's word, or half word (`c.addi`). Immediates are as the
+ * semantics see them.
+ */
 export function asm(name: string, operands: Operands = {}): number {
+  const short = compressedNamed(name)
+  if (short) return encodeCompressed(short, operands)
   const instruction = instructionNamed(name)
   if (!instruction) throw new AssemblyError(`no instruction ${name}`)
   return encode(instruction, operands)
@@ -28,6 +26,23 @@ const ORDERS = ['', '.rl', '.aq', '.aqrl'] as const
 /** Mnemonic suffix of aq/rl bits. */
 export const orderSuffix = (order: number): string => ORDERS[order]
 
+/** Bytes of an instruction: the two low bits say. */
+export const parcelBytes = (parcel: number): 2 | 4 => ((parcel & 3) === 3 ? 4 : 2)
+
+const C_NOP = 0x0001
+
+/** Instructions of 32 and 16 bits one behind the other; c.nop fills the last word. */
+export const packParcels = (parcels: readonly number[]): Uint32Array<ArrayBuffer> =>
+  packHalves(parcels.flatMap(halvesOf))
+
+const halvesOf = (parcel: number): number[] =>
+  parcelBytes(parcel) === 4 ? [parcel & 0xffff, parcel >>> 16] : [parcel]
+
+function packHalves(halves: readonly number[]): Uint32Array<ArrayBuffer> {
+  const whole = halves.length % 2 ? [...halves, C_NOP] : halves
+  return new Uint32Array(Uint16Array.from(whole).buffer)
+}
+
 /** What text operands are resolved with: the address of the instruction and the labels' addresses. */
 export interface Scope {
   readonly pc: number
@@ -35,24 +50,31 @@ export interface Scope {
 }
 const nowhere: Scope = { pc: 0, labels: new Map() }
 
-/** The words of one line: an instruction or a pseudo-instruction (which may be several words). */
+/** The words and half words of one line: an instruction or a pseudo-instruction (which may be several). */
 export function assembleLine(line: string, scope: Scope = nowhere): number[] {
-  const words: number[] = []
-  for (const text of expand(line.trim()))
-    words.push(assembleOne(text, { ...scope, pc: scope.pc + words.length * 4 }))
-  return words
+  const parcels: number[] = []
+  let { pc } = scope
+  for (const text of expand(line.trim())) {
+    const parcel = assembleOne(text, { ...scope, pc })
+    parcels.push(parcel)
+    pc += parcelBytes(parcel)
+  }
+  return parcels
 }
 
 function assembleOne(text: string, scope: Scope): number {
   const [, mnemonic, rest] = /^(\S+)\s*(.*)$/.exec(text) ?? ['', '', '']
   const suffix = ORDERS.findLast((s) => s !== '' && mnemonic.endsWith(s) && !instructionNamed(mnemonic)) ?? ''
   const name = mnemonic.slice(0, mnemonic.length - suffix.length)
+  const short = compressedNamed(name)
   const instruction = instructionNamed(name)
-  if (!instruction) throw new AssemblyError(`no instruction ${mnemonic}`)
-  const { syntax, fields } = formats[instruction.format] as Format
+  const form = short ?? (instruction && (formats[instruction.format] as Format))
+  if (!form) throw new AssemblyError(`no instruction ${mnemonic}`)
+  const { syntax } = form
   const operands: Operands = {}
-  if (suffix && !fields.order) throw new AssemblyError(`${name} takes no ${suffix}`)
-  if (fields.order) operands.order = ORDERS.indexOf(suffix)
+  const ordered = instruction && 'order' in formats[instruction.format].fields
+  if (suffix && !ordered) throw new AssemblyError(`${name} takes no ${suffix}`)
+  if (ordered) operands.order = ORDERS.indexOf(suffix)
   const texts = matchSyntax(syntax, rest)
   if (!texts) throw new AssemblyError(`${name} takes ${syntax || 'no operands'}, not ${rest || 'none'}`)
   for (const [operand, value] of texts) {
@@ -62,15 +84,15 @@ function assembleOne(text: string, scope: Scope): number {
     else if (operand === 'imm') operands.imm = numberOf(value)
     else operands[operand as OperandName] = registerOf(value)
   }
-  return encode(instruction, operands)
+  return asm(name, operands)
 }
 
 /** The operand texts of `rest` by their names in the syntax, or undefined when it has another form. */
 function matchSyntax(syntax: string, rest: string): [name: string, text: string][] | undefined {
-  const names = syntax.match(/\w+/g) ?? []
+  const names = (syntax.match(/\w+/g) ?? []).filter((name) => name !== 'sp')
   const pattern = syntax
     .replaceAll(/[()]/g, '\\$&')
-    .replaceAll(/\w+/g, '([^\\s,()]+)')
+    .replaceAll(/\w+/g, (name) => (name === 'sp' ? name : '([^\\s,()]+)'))
     .replaceAll(', ', '\\s*,\\s*')
   const found = new RegExp(`^${pattern}$`).exec(rest.trim())
   return found ? names.map((name, index) => [name, found[index + 1]]) : undefined
@@ -99,6 +121,10 @@ function targetOf(text: string, { pc, labels }: Scope): number {
 
 const pseudo: Record<string, (...operands: string[]) => string[]> = {
   nop: () => ['addi zero, zero, 0'],
+  'c.nop': () => ['c.addi zero, 0'],
+  // Hints and orders that the fence instruction's operand makes.
+  pause: () => ['fence 0x010'],
+  'fence.tso': () => ['fence 0x833'],
   mv: (rd, rs) => [`addi ${rd}, ${rs}, 0`],
   not: (rd, rs) => [`xori ${rd}, ${rs}, -1`],
   neg: (rd, rs) => [`sub ${rd}, zero, ${rs}`],
@@ -143,8 +169,8 @@ function expand(line: string): string[] {
 }
 
 /**
- * Assembles a program: a line is `label:`, an instruction, or `.word n`; `#` starts a comment. `origin` is the
- * address of its first word.
+ * Assembles a program: a line is `label:`, an instruction, `.word n` or `.half n`; `#` starts a comment. `origin` is
+ * the address of its first word; c.nop fills the last one.
  */
 export function assemble(source: string, origin = 0): Uint32Array<ArrayBuffer> {
   const labels = new Map<string, number>()
@@ -156,13 +182,23 @@ export function assemble(source: string, origin = 0): Uint32Array<ArrayBuffer> {
     if (label) labels.set(label[1], address)
     else if (text) {
       lines.push(text)
-      address += 4 * (text.startsWith('.word') ? 1 : expand(text).length)
+      address += bytesOfLine(text)
     }
   }
-  const words: number[] = []
+  const halves: number[] = []
   for (const line of lines) {
-    if (line.startsWith('.word')) words.push(Number(line.slice(5)) >>> 0)
-    else words.push(...assembleLine(line, { pc: origin + words.length * 4, labels }))
+    const data = Number(line.slice(5))
+    if (line.startsWith('.half')) halves.push(data)
+    else if (line.startsWith('.word')) halves.push(data & 0xffff, data >>> 16)
+    else
+      for (const parcel of assembleLine(line, { pc: origin + halves.length * 2, labels }))
+        halves.push(...halvesOf(parcel))
   }
-  return Uint32Array.from(words)
+  return packHalves(halves)
+}
+
+function bytesOfLine(text: string): number {
+  if (text.startsWith('.half')) return 2
+  if (text.startsWith('.word')) return 4
+  return expand(text).reduce((sum, one) => sum + (one.startsWith('c.') ? 2 : 4), 0)
 }

@@ -47,5 +47,11 @@ export const SIE_WRITABLE = Interrupt.SSI | Interrupt.STI | Interrupt.SEI
 export const Counter = { CY: 1 << 0, TM: 1 << 1, IR: 1 << 2 } as const
 export const SCOUNTEREN_WRITABLE = Counter.CY | Counter.TM | Counter.IR
 
-/** senvcfg.FIOM: fences order memory when they order I/O (every fence here orders all). */
-export const SENVCFG_WRITABLE = 1 << 0
+/**
+ * senvcfg. FIOM: fences order memory when they order I/O (every fence here orders all). The others let VU use cbo.inval
+ * (CBIE: 1 as a flush, 3), cbo.clean and cbo.flush (CBCFE), and cbo.zero (CBZE).
+ */
+export const Senvcfg = { FIOM: 1 << 0, CBIE: 3 << 4, CBCFE: 1 << 6, CBZE: 1 << 7 } as const
+export const SENVCFG_WRITABLE = Senvcfg.FIOM | Senvcfg.CBIE | Senvcfg.CBCFE | Senvcfg.CBZE
+/** The one value of CBIE that is reserved: writing it leaves 0. */
+export const CBIE_RESERVED = 2 << 4

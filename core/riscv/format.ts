@@ -33,7 +33,11 @@ export interface Format {
   readonly syntax: string
 }
 
-const field = (signed: boolean, ...pieces: readonly [hi: number, lo: number, to: number][]): Field => ({
+/** A field of pieces [hi, lo, to]. */
+export const field = (
+  signed: boolean,
+  ...pieces: readonly (readonly [hi: number, lo: number, to: number])[]
+): Field => ({
   signed,
   pieces: pieces.map(([hi, lo, to]) => ({ hi, lo, to })),
 })
@@ -68,6 +72,8 @@ export const formats = {
   /** imm = fm, predecessor and successor sets, four bits each. */
   fence: { fields: { imm: field(false, [31, 20, 0]) }, syntax: 'imm' },
   fenceVma: { fields: { rs1, rs2 }, syntax: 'rs1, rs2' },
+  unary: { fields: { rd, rs1 }, syntax: 'rd, rs1' },
+  cbo: { fields: { rs1 }, syntax: '(rs1)' },
   none: { fields: {}, syntax: '' },
 } as const satisfies Record<string, Format>
 

@@ -3,7 +3,20 @@
 import type { FormatName } from './format.ts'
 import type { Semantics } from './semantics.ts'
 
-export type Extension = 'I' | 'M' | 'A' | 'Zicsr' | 'Zifencei' | 'S'
+export type Extension =
+  | 'I'
+  | 'M'
+  | 'A'
+  | 'Zicsr'
+  | 'Zifencei'
+  | 'Zba'
+  | 'Zbb'
+  | 'Zbs'
+  | 'Zicond'
+  | 'Zicbom'
+  | 'Zicboz'
+  | 'Svinval'
+  | 'S'
 
 /** An instruction: a word is this one when `(word & mask) === match` (as unsigned 32-bit numbers). */
 export interface Instruction {
@@ -36,6 +49,10 @@ export const Opcode = {
 export const MASK_OPCODE = 0x7f
 export const MASK_FUNCT3 = 0x707f
 export const MASK_FUNCT7 = 0xfe00707f
+/** funct6 above a shift amount of six bits. */
+export const MASK_SHIFT64 = 0xfc00707f
+/** rd and rs1 are the only operands. */
+export const MASK_UNARY = 0xfff0707f
 
 /** match bits of opcode, funct3 and funct7. */
 export const bits = (opcode: number, funct3 = 0, funct7 = 0): number =>

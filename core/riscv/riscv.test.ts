@@ -2,9 +2,11 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { AssemblyError, asm, assemble, assembleLine, encode } from './asm.ts'
+import { AssemblyError, asm, assemble, assembleLine } from './asm.ts'
+import { compressed, decodeCompressed, expandCompressed } from './compressed.ts'
 import { decode, operandsOf } from './decode.ts'
 import { disassemble } from './disasm.ts'
+import { encode } from './encode.ts'
 import { type Field, type Format, formats, type OperandName, readField, topBit } from './format.ts'
 import { isa } from './isa.ts'
 
@@ -130,5 +132,85 @@ describe('ISA table', () => {
     const field = formats.J.fields.imm
     expect(topBit(field)).toBe(20)
     expect(readField(0x80000000, field)).toBe(-(2 ** 20))
+  })
+})
+
+describe('compressed instructions', () => {
+  it('every half word is an instruction that survives disassembly and assembly, or none', () => {
+    const found = new Set<string>()
+    for (let half = 0; half < 0x10000; half++) {
+      if ((half & 3) === 3) continue
+      const row = decodeCompressed(half)
+      const text = disassemble(half)
+      if (row) {
+        found.add(row.name)
+        expect(assembleLine(text), text).toEqual([half])
+        expect(decode(expandCompressed(half))?.name).toBe(row.full)
+      } else {
+        expect(expandCompressed(half)).toBe(0)
+        expect(text).toBe(`.half 0x${half.toString(16).padStart(4, '0')}`)
+      }
+    }
+    expect([...found].toSorted()).toEqual(compressed.map(({ name }) => name).toSorted())
+  })
+
+  it('encode and expand as GNU as and objdump do', () => {
+    // From riscv64-linux-gnu-as and objdump 2.40.
+    const known: [string, number, string][] = [
+      ['c.addi4spn a0, sp, 1020', 0x1fe8, 'addi a0, sp, 1020'],
+      ['c.lw a0, 124(a1)', 0x5de8, 'lw a0, 124(a1)'],
+      ['c.ld s0, 248(s1)', 0x7ce0, 'ld s0, 248(s1)'],
+      ['c.sw a5, 4(a4)', 0xc35c, 'sw a5, 4(a4)'],
+      ['c.sd a3, 8(a2)', 0xe614, 'sd a3, 8(a2)'],
+      ['c.addi t0, -32', 0x1281, 'addi t0, t0, -32'],
+      ['c.addiw a0, 31', 0x257d, 'addiw a0, a0, 31'],
+      ['c.li t6, -1', 0x5ffd, 'addi t6, zero, -1'],
+      ['c.addi16sp sp, -512', 0x7101, 'addi sp, sp, -512'],
+      ['c.lui t0, 0xfffe0', 0x7281, 'lui t0, 0xfffe0'],
+      ['c.lui a0, 0x1f', 0x657d, 'lui a0, 0x1f'],
+      ['c.srli a0, 63', 0x917d, 'srli a0, a0, 63'],
+      ['c.srai s1, 1', 0x8485, 'srai s1, s1, 1'],
+      ['c.andi a5, -3', 0x9bf5, 'andi a5, a5, -3'],
+      ['c.sub a0, a1', 0x8d0d, 'sub a0, a0, a1'],
+      ['c.xor a0, a1', 0x8d2d, 'xor a0, a0, a1'],
+      ['c.or a0, a1', 0x8d4d, 'or a0, a0, a1'],
+      ['c.and a0, a1', 0x8d6d, 'and a0, a0, a1'],
+      ['c.subw a0, a1', 0x9d0d, 'subw a0, a0, a1'],
+      ['c.addw a0, a1', 0x9d2d, 'addw a0, a0, a1'],
+      ['c.j .+2046', 0xaffd, 'jal zero, .+2046'],
+      ['c.j .-2048', 0xb001, 'jal zero, .-2048'],
+      ['c.j .+340', 0xaa91, 'jal zero, .+340'],
+      ['c.beqz a0, .-256', 0xd101, 'beq a0, zero, .-256'],
+      ['c.bnez s0, .+254', 0xec7d, 'bne s0, zero, .+254'],
+      ['c.slli t3, 33', 0x1e06, 'slli t3, t3, 33'],
+      ['c.lwsp t4, 252(sp)', 0x5efe, 'lw t4, 252(sp)'],
+      ['c.ldsp ra, 504(sp)', 0x70fe, 'ld ra, 504(sp)'],
+      ['c.jr ra', 0x8082, 'jalr zero, 0(ra)'],
+      ['c.mv t0, t1', 0x829a, 'add t0, zero, t1'],
+      ['c.ebreak', 0x9002, 'ebreak'],
+      ['c.jalr t2', 0x9382, 'jalr ra, 0(t2)'],
+      ['c.add s11, s10', 0x9dea, 'add s11, s11, s10'],
+      ['c.swsp t5, 252(sp)', 0xdffa, 'sw t5, 252(sp)'],
+      ['c.sdsp ra, 504(sp)', 0xff86, 'sd ra, 504(sp)'],
+    ]
+    for (const [text, half, full] of known) {
+      expect(assembleLine(text)[0].toString(16), text).toBe(half.toString(16))
+      expect(disassemble(expandCompressed(half))).toBe(full)
+    }
+  })
+
+  it('refuse what is reserved', () => {
+    for (const bad of [
+      'c.addi4spn a0, sp, 0',
+      'c.lui a0, 0',
+      'c.lui sp, 1',
+      'c.jr zero',
+      'c.lwsp zero, 0(sp)',
+      'c.addiw zero, 1',
+      'c.mv a0, zero',
+      'c.and a0, t0',
+    ])
+      expect(() => assembleLine(bad), bad).toThrow(RangeError)
+    expect(decodeCompressed(0)).toBeUndefined()
   })
 })

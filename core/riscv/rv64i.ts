@@ -1,6 +1,14 @@
 // RV64I: the base integer instructions (unprivileged specification 20240411, chapters 2 and 4).
 
-import { bits, type Instruction, MASK_FUNCT3, MASK_FUNCT7, MASK_OPCODE, Opcode } from './instruction.ts'
+import {
+  bits,
+  type Instruction,
+  MASK_FUNCT3,
+  MASK_FUNCT7,
+  MASK_OPCODE,
+  MASK_SHIFT64,
+  Opcode,
+} from './instruction.ts'
 import {
   type AccessBytes,
   type BinaryOp,
@@ -20,7 +28,6 @@ import {
 } from './semantics.ts'
 
 const extension = 'I'
-const MASK_SHIFT64 = 0xfc00707f
 
 const compute = (rd: Expr): Semantics => ({ kind: 'compute', rd })
 

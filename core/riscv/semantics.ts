@@ -3,7 +3,8 @@
 //
 // Values are 64-bit integers. Narrow instructions say so with sext32 and zext32.
 
-export type UnaryOp = 'sext32' | 'zext32'
+/** clz, ctz, cpop count in 64 bits (64 when there is none); rev8 reverses bytes, orc.b spreads each byte's bits over it. */
+export type UnaryOp = 'sext32' | 'zext32' | 'clz' | 'ctz' | 'cpop' | 'rev8' | 'orc.b'
 export type BinaryOp =
   | 'add'
   | 'sub'
@@ -13,6 +14,8 @@ export type BinaryOp =
   | 'sll'
   | 'srl'
   | 'sra'
+  | 'rol'
+  | 'ror'
   | 'mul'
   | 'mulh'
   | 'mulhu'
@@ -30,15 +33,21 @@ export interface Condition {
   readonly b: Expr
 }
 
-/** A 64-bit value. Shifts use the low six bits of their right operand; division is RISC-V's (never traps). */
+/** A 64-bit value. Shifts and rotations use the low six bits of their right operand; division is RISC-V's (never traps). */
 export type Expr =
   | { readonly op: 'rs1' | 'rs2' | 'imm' | 'pc' }
   | { readonly op: 'const'; readonly value: number }
   | { readonly op: 'bool'; readonly condition: Condition }
+  /** `a` when the condition holds, else `b`. */
+  | { readonly op: 'select'; readonly condition: Condition; readonly a: Expr; readonly b: Expr }
   | { readonly op: UnaryOp; readonly a: Expr }
   | { readonly op: BinaryOp; readonly a: Expr; readonly b: Expr }
 
 export type AmoOp = 'swap' | 'add' | 'and' | 'or' | 'xor' | 'min' | 'max' | 'minu' | 'maxu'
+/** inval, clean, flush: Zicbom; zero: Zicboz. */
+export type CboAction = 'inval' | 'clean' | 'flush' | 'zero'
+/** The size of a cache block, as the device tree says it. */
+export const CBO_BLOCK_BYTES = 64
 export type AccessBytes = 1 | 2 | 4 | 8
 
 /** The effect of one instruction; the pc advances unless it says otherwise. */
@@ -56,6 +65,10 @@ export type Semantics =
   | { readonly kind: 'amo'; readonly bytes: 4 | 8; readonly apply: AmoOp }
   /** rd gets the CSR; write, set or clear it by `source` (set and clear only if the rs1 field is not 0). */
   | { readonly kind: 'csr'; readonly action: 'write' | 'set' | 'clear'; readonly source: Expr }
+  /** On the cache block of CBO_BLOCK_BYTES around rs1. */
+  | { readonly kind: 'cbo'; readonly action: CboAction }
+  /** Those of Svinval that only order what sinval.vma does. */
+  | { readonly kind: 'sfence.inval' }
   | { readonly kind: 'fence' | 'fence.i' | 'ecall' | 'ebreak' | 'sret' | 'wfi' | 'sfence.vma' }
 
 export const rs1: Expr = { op: 'rs1' }
@@ -65,6 +78,7 @@ export const pc: Expr = { op: 'pc' }
 
 export const constant = (value: number): Expr => ({ op: 'const', value })
 export const bool = (condition: Condition): Expr => ({ op: 'bool', condition })
+export const select = (condition: Condition, a: Expr, b: Expr): Expr => ({ op: 'select', condition, a, b })
 export const unary = (op: UnaryOp, a: Expr): Expr => ({ op, a })
 export const binary = (op: BinaryOp, a: Expr, b: Expr): Expr => ({ op, a, b })
 export const compare = (op: CompareOp, a: Expr, b: Expr): Condition => ({ op, a, b })

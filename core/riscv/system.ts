@@ -1,5 +1,5 @@
-// Zicsr, Zifencei and the supervisor instructions (unprivileged specification 20240411, chapters 6 and 7;
-// privileged architecture 20240411, section 12.2 and 3.3.3).
+// Zicsr, Zifencei, the supervisor instructions and Svinval (unprivileged specification 20240411, chapters 6 and 7;
+// privileged architecture 20240411, section 12.2, 3.3.3 and chapter 16).
 
 import { bits, type Instruction, MASK_FUNCT3, MASK_FUNCT7, Opcode } from './instruction.ts'
 import { imm, rs1, type Semantics } from './semantics.ts'
@@ -55,5 +55,29 @@ export const system: readonly Instruction[] = [
     match: bits(Opcode.SYSTEM, 0, 0x09),
     mask: MASK_FUNCT7 | 0x00000f80,
     semantics: { kind: 'sfence.vma' },
+  },
+  {
+    name: 'sinval.vma',
+    extension: 'Svinval',
+    format: 'fenceVma',
+    match: bits(Opcode.SYSTEM, 0, 0x0b),
+    mask: MASK_FUNCT7 | 0x00000f80,
+    semantics: { kind: 'sfence.vma' },
+  },
+  {
+    name: 'sfence.w.inval',
+    extension: 'Svinval',
+    format: 'none',
+    match: 0x18000073,
+    mask: 0xffffffff,
+    semantics: { kind: 'sfence.inval' },
+  },
+  {
+    name: 'sfence.inval.ir',
+    extension: 'Svinval',
+    format: 'none',
+    match: 0x18100073,
+    mask: 0xffffffff,
+    semantics: { kind: 'sfence.inval' },
   },
 ]

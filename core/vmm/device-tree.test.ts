@@ -7,7 +7,7 @@ const seed = Uint8Array.from({ length: 32 }, (_, i) => i)
 const description: MachineDescription = {
   memoryBytes: 0x8000000,
   harts: 2,
-  isa: 'rv64ima_zicsr_zifencei_sstc',
+  isa: 'rv64imac_zicsr_zifencei_sstc',
   timebaseHz: 10_000_000,
   bootargs: 'console=ttyS0',
   rngSeed: seed,
@@ -36,7 +36,9 @@ describe('device tree', () => {
     expect(fdtFind(root, '/cpus')?.children.map(({ name }) => name)).toEqual(['cpu@0', 'cpu@1'])
     expect(cells('/cpus/cpu@1', 'reg')).toEqual([1])
     expect(text('/cpus/cpu@1', 'riscv,isa')).toBe(description.isa)
-    expect(text('/cpus/cpu@1', 'mmu-type')).toBe('riscv,sv39')
+    expect(text('/cpus/cpu@1', 'mmu-type')).toBe('riscv,sv57')
+    expect(cells('/cpus/cpu@1', 'riscv,cbom-block-size')).toEqual([64])
+    expect(cells('/cpus/cpu@1', 'riscv,cboz-block-size')).toEqual([64])
     expect(text('/cpus/cpu@1/interrupt-controller', 'compatible')).toBe('riscv,cpu-intc')
   })
 

@@ -24,6 +24,7 @@ import {
 } from '../devices/memory-map.ts'
 import { PCI_PIN_INTA } from '../devices/pci/registers.ts'
 import { PLIC_SIZE, PLIC_SOURCES } from '../devices/plic/registers.ts'
+import { CBO_BLOCK_BYTES } from '../riscv/semantics.ts'
 import { type FdtNode, fdtNode, u64Cells, writeFdt } from './fdt.ts'
 
 const UART_CLOCK_HZ = 3686400
@@ -37,7 +38,7 @@ export interface MachineDescription {
   /** Bytes of RAM from RAM_BASE. */
   readonly memoryBytes: number
   readonly harts: number
-  /** In canonical order, e.g. "rv64ima_zicsr_zifencei_sstc". */
+  /** In canonical order, e.g. "rv64imac_zicsr_zifencei_sstc". */
   readonly isa: string
   /** `time` ticks per second. */
   readonly timebaseHz: number
@@ -93,7 +94,9 @@ function cpus({ harts, isa, timebaseHz }: MachineDescription): FdtNode {
         reg: hart,
         compatible: 'riscv',
         'riscv,isa': isa,
-        'mmu-type': 'riscv,sv39',
+        'mmu-type': 'riscv,sv57',
+        'riscv,cbom-block-size': CBO_BLOCK_BYTES,
+        'riscv,cboz-block-size': CBO_BLOCK_BYTES,
         status: 'okay',
       },
       [

@@ -84,16 +84,9 @@ describe('a good executable', () => {
     ])
   })
 
-  it('tells what the code needs', () => {
-    const flags = (value: number): [boolean, boolean] => {
-      const { compressed, hardFloat } = readElf(good((view) => view.setUint32(48, value, true)))
-      return [compressed, hardFloat]
-    }
-    expect([flags(0), flags(1), flags(5)]).toEqual([
-      [false, false],
-      [true, false],
-      [true, true],
-    ])
+  it('takes any flags: compressed, and every floating-point ABI', () => {
+    for (const flags of [0, 1, 3, 5])
+      expect(readElf(good((view) => view.setUint32(48, flags, true)))).toEqual(readElf(good()))
   })
 
   it('may lie anywhere in its buffer', () => {

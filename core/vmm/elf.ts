@@ -1,6 +1,6 @@
 // Reads static ELF executables for 64-bit RISC-V.
 //
-// Source: System V ABI, Edition 4.1 with the ELF-64 object file format; RISC-V ELF psABI 1.0 (e_flags).
+// Source: System V ABI, Edition 4.1 with the ELF-64 object file format; RISC-V ELF psABI 1.0.
 
 import { LoadError } from './load-error.ts'
 
@@ -12,8 +12,6 @@ const EM_RISCV = 243
 const PT_LOAD = 1
 const PT_INTERP = 3
 const PN_XNUM = 0xffff
-const EF_RISCV_RVC = 0x1
-const EF_RISCV_FLOAT_ABI = 0x6
 
 /** One loadable piece: `data` at `gpa`, followed by zeroes up to `memSize` bytes. */
 export interface Segment {
@@ -30,10 +28,6 @@ export interface ElfImage {
   readonly entry: number
   /** In order of address, never overlapping, none empty in memory. */
   readonly segments: readonly Segment[]
-  /** The code may hold 16-bit instructions (psABI flag). */
-  readonly compressed: boolean
-  /** The code passes floating point in registers, so it needs F or D. */
-  readonly hardFloat: boolean
 }
 
 interface LoadHeader extends Segment {
@@ -51,14 +45,11 @@ export const isElf = (file: Uint8Array): boolean =>
  */
 export function readElf(file: Uint8Array, bias = 0): ElfImage {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  const { type, flags } = readIdentity(file, view)
-  const shift = type === ET_DYN ? bias : 0
+  const shift = readIdentity(file, view) === ET_DYN ? bias : 0
   const loads = readProgramHeaders(file, view, shift)
   return {
     entry: physicalEntry(virtualAddress(view, 24) + shift, loads),
     segments: loads.map(({ gpa, data, memSize }) => ({ gpa, data, memSize })),
-    compressed: (flags & EF_RISCV_RVC) !== 0,
-    hardFloat: (flags & EF_RISCV_FLOAT_ABI) !== 0,
   }
 }
 
@@ -70,7 +61,8 @@ function u64(view: DataView, offset: number, field: string): number {
   return value
 }
 
-function readIdentity(file: Uint8Array, view: DataView): { type: number; flags: number } {
+/** Checks the identity; e_type. The flags tell extensions and ABI, and this machine has all of them. */
+function readIdentity(file: Uint8Array, view: DataView): number {
   if (!isElf(file)) throw new LoadError('e_ident magic', 0, 'not an ELF file')
   if (file.length < EHDR_SIZE)
     throw new LoadError('ELF header', file.length, `file ends after ${file.length} of ${EHDR_SIZE} bytes`)
@@ -84,7 +76,7 @@ function readIdentity(file: Uint8Array, view: DataView): { type: number; flags: 
   if (machine !== EM_RISCV) throw new LoadError('e_machine', 18, `${machine}, want ${EM_RISCV} (RISC-V)`)
   const version = view.getUint32(20, true)
   if (version !== 1) throw new LoadError('e_version', 20, `${version}, want 1`)
-  return { type, flags: view.getUint32(48, true) }
+  return type
 }
 
 function readProgramHeaders(file: Uint8Array, view: DataView, shift: number): LoadHeader[] {

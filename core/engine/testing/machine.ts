@@ -94,7 +94,7 @@ export class TestMachine {
 
   /** Puts a program at a guest physical address (RAM by default). */
   load(source: string, gpa = RAM): void {
-    this.u32.set(assemble(source, gpa), this.host(gpa) / 4)
+    this.u8.set(new Uint8Array(assemble(source, gpa).buffer), this.host(gpa))
   }
   /** Host address of a guest physical address in RAM, by the machine's own mapping. */
   host(gpa: number): number {

@@ -1,23 +1,20 @@
 // Records what qemu-riscv64 (Debian's qemu-user) makes of the random streams.
 // usage: node scripts/run.mjs core/engine/testing/record-qemu.ts > core/engine/testing/qemu-outcomes.json
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { elf } from './elf.ts'
-import { CODE, DATA_BASE, fnv, randomProgram } from './random-program.ts'
+import { QemuUser } from './qemu-user.ts'
+import { fnv, randomProgram } from './random-program.ts'
+import { type StreamName, streams } from './streams.ts'
 
 const STREAMS = 64
 const LENGTH = 3000
 
-const folder = mkdtempSync(join(tmpdir(), 'gmemscope-'))
-const file = join(folder, 'stream')
-const hashes: Record<string, string> = {}
-for (let seed = 1; seed <= STREAMS; seed++) {
-  writeFileSync(file, elf(randomProgram(seed, LENGTH), CODE, DATA_BASE + 0x2000), { mode: 0o755 })
-  hashes[seed] = fnv(execFileSync('qemu-riscv64', [file]))
+const qemu = QemuUser.find()
+if (!qemu) throw new Error('qemu-riscv64 is not installed: it is in the package qemu-user')
+const outcomes: Record<string, Record<string, string>> = {}
+for (const stream of Object.keys(streams) as StreamName[]) {
+  outcomes[stream] = {}
+  for (let seed = 1; seed <= STREAMS; seed++)
+    outcomes[stream][seed] = fnv(qemu.run(randomProgram(seed, LENGTH, stream)))
 }
-rmSync(folder, { recursive: true })
-const version = execFileSync('qemu-riscv64', ['--version'], { encoding: 'utf8' }).split('\n')[0]
-console.log(JSON.stringify({ recordedWith: version, length: LENGTH, hashes }, null, 2))
+qemu.end()
+console.log(JSON.stringify({ recordedWith: qemu.version, length: LENGTH, outcomes }, null, 2))

@@ -37,6 +37,8 @@ export const i64Binary = {
   shl: 0x86,
   shr_s: 0x87,
   shr_u: 0x88,
+  rotl: 0x89,
+  rotr: 0x8a,
 } as const
 
 export const i64Compare = {
@@ -48,7 +50,14 @@ export const i64Compare = {
   ge_u: 0x5a,
 } as const
 
-export const i64Unary = { extend8_s: 0xc2, extend16_s: 0xc3, extend32_s: 0xc4 } as const
+export const i64Unary = {
+  clz: 0x79,
+  ctz: 0x7a,
+  popcnt: 0x7b,
+  extend8_s: 0xc2,
+  extend16_s: 0xc3,
+  extend32_s: 0xc4,
+} as const
 
 /** Plain loads and stores: opcode and log2 of the access size. */
 export const i64Loads = {
@@ -66,7 +75,7 @@ export const i64Stores = {
   store16: [0x3d, 1],
   store32: [0x3e, 2],
 } as const
-export const i32Loads = { load: [0x28, 2], load8_u: [0x2d, 0] } as const
+export const i32Loads = { load: [0x28, 2], load8_u: [0x2d, 0], load16_u: [0x2f, 1] } as const
 export const i32Stores = { store: [0x36, 2] } as const
 
 /** Atomic operations (prefix 0xfe); the 32 forms zero-extend into i64. */
