@@ -147,6 +147,23 @@ static void balloon_test(const struct pci_device *pci) {
   check_given(0xb6);
 }
 
+/** Waits for a line typed on the virtio console, and says on the serial line what it was. */
+static void echo_test(void) {
+  struct buffer in = {dma.data, 16, true};
+  char line[64];
+  u32 length = 0;
+  print("  type a line\n");
+  while (length < sizeof line - 1 && (length == 0 || line[length - 1] != '\r')) {
+    virtio_send(&device, 0, &in, 1);
+    i64 got = -1;
+    for (u32 tries = 0; got < 0 && tries < 10; tries++) got = virtio_answer(&device, 0);
+    if (got < 0) break;
+    for (i64 i = 0; i < got && length < sizeof line - 1; i++) line[length++] = (char)dma.data[i];
+  }
+  line[length ? length - 1 : 0] = 0;
+  print("  typed \"%s\"\n", line);
+}
+
 static void console_test(const struct pci_device *pci) {
   static const char greeting[] = "hello from virtio-console\r\n";
   check("starts", start(pci, 2));
@@ -155,6 +172,7 @@ static void console_test(const struct pci_device *pci) {
   check("prints", virtio_request(&device, 1, &out, 1) == 0);
   check_interrupt();
   print("  %u x %u\n", read16(device.registers.device), read16(device.registers.device + 2));
+  if (machine.bootargs && !strcmp(machine.bootargs, "echo")) echo_test();
 }
 
 static bool needs_reset(void) {

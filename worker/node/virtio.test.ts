@@ -66,6 +66,15 @@ test.each([
   },
 )
 
+test('a line typed reaches the virtio console, whole, in buffers smaller than it', async () => {
+  const line = 'as long as three of the buffers, 16 bytes'
+  const args = ['--kernel', 'public/guests/virtio.elf', '--virtio-console', '--append', 'echo']
+  const run = await headless([...args, '--timeout', '25'], [line], 'type a line')
+  expect(run.output).toContain(`typed "${line}"`)
+  expect(run.output).toContain('80 x 25')
+  expect(run.status).toBe(0)
+})
+
 test('a disk image that cannot be read is exit status 2', async () => {
   const run = await headless(['--kernel', 'public/guests/virtio.elf', '--disk', '/nonexistent'])
   expect(run.errors).toContain('--disk /nonexistent: ENOENT')
