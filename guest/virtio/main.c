@@ -164,6 +164,19 @@ static void echo_test(void) {
   print("  typed \"%s\"\n", line);
 }
 
+#define FLOOD_REQUESTS 64
+
+/** A megabyte on the virtio console, however slowly it is read: bytes that the serial line never prints. */
+static void flood_test(void) {
+  struct buffer out = {dma.data, sizeof dma.data, false};
+  bool printed = true;
+  for (u32 n = 0; n < FLOOD_REQUESTS; n++) {
+    for (u64 i = 0; i < sizeof dma.data; i++) dma.data[i] = (u8)(0x80 + (i + n) % 101);
+    printed = printed && virtio_request(&device, 1, &out, 1) == 0;
+  }
+  check("prints a megabyte", printed);
+}
+
 static void console_test(const struct pci_device *pci) {
   static const char greeting[] = "hello from virtio-console\r\n";
   check("starts", start(pci, 2));
@@ -173,6 +186,7 @@ static void console_test(const struct pci_device *pci) {
   check_interrupt();
   print("  %u x %u\n", read16(device.registers.device), read16(device.registers.device + 2));
   if (machine.bootargs && !strcmp(machine.bootargs, "echo")) echo_test();
+  if (machine.bootargs && !strcmp(machine.bootargs, "flood")) flood_test();
 }
 
 static bool needs_reset(void) {
