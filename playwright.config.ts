@@ -47,7 +47,7 @@ export default defineConfig({
     ...(findFirefox() ? [{ name: 'firefox', testMatch: '**/firefox.spec.ts' }] : []),
   ],
   webServer: {
-    command: `node scripts/start.mjs --port ${port} --strict-port`,
+    command: `node scripts/start.mjs --port ${port} --strict-port --no-linux`,
     url: baseURL,
     timeout: 120_000,
     stdout: 'ignore',

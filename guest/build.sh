@@ -13,17 +13,21 @@ cd "$here"
 flags="-march=rv64ima_zicsr_zifencei -mabi=lp64 -mcmodel=medany -msmall-data-limit=0 -O2 -std=gnu11
   -ffreestanding -fno-tree-loop-distribute-patterns -fno-common -fno-asynchronous-unwind-tables
   -ffunction-sections -fdata-sections -Wall -Wextra -Werror
-  -nostdlib -static -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
-  -s -T lib/guest.ld"
+  -nostdlib -static -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings -s"
 
-for guest in monitor litmus virtio; do
-  # shellcheck disable=SC2086 # the flags are words
-  "$cc" $flags -o "$out/$guest.elf" $guest/*.S $guest/*.c lib/*.c
-done
+# shellcheck disable=SC2086 # the flags are words
+{
+  for guest in monitor litmus virtio; do
+    "$cc" $flags -T lib/guest.ld -o "$out/$guest.elf" $guest/*.S $guest/*.c lib/*.c
+  done
+  # A program for Linux: what of lib/ needs no machine of its own.
+  "$cc" $flags -o "$out/gmem.elf" gmem/*.S gmem/*.c lib/number.c lib/print.c lib/sbi.c lib/string.c
+}
+chmod a-x "$out"/*.elf
 
 {
   "$cc" -dumpfullversion
   find . -type f ! -name '*.md' | LC_ALL=C sort | xargs sha256sum
   cd "$out"
-  sha256sum litmus.elf monitor.elf virtio.elf
+  sha256sum gmem.elf litmus.elf monitor.elf virtio.elf
 } >"$out/manifest.txt"

@@ -9,6 +9,9 @@ export const UART_BASE = 0x10000000
 export const UART_SIZE = 0x100
 /** The UART's interrupt source at the PLIC. */
 export const UART_IRQ = 10
+/** Project-own: conversions for a guest's user space (doorbell/registers.ts). */
+export const DOORBELL_BASE = 0x10200000
+export const DOORBELL_SIZE = 0x1000
 /** Configuration space of PCI bus 0 (ECAM). */
 export const PCI_ECAM_BASE = 0x30000000
 export const PCI_ECAM_SIZE = 0x100000

@@ -37,6 +37,7 @@ export class HostMemoryRefused extends Error {
     const proposal = bytes > MIN_HOST_BYTES ? Math.max(MIN_HOST_BYTES, align(bytes / 2)) : null
     const remedy = proposal ? `try ${proposal / MIB} MiB` : 'close other tabs or programs'
     super(`the engine refused ${bytes / MIB} MiB of shared memory: ${remedy}`, { cause })
+    this.name = 'HostMemoryRefused'
     this.bytes = bytes
     this.proposal = proposal
   }

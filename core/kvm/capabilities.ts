@@ -1,7 +1,7 @@
 // KVM_CHECK_EXTENSION: what a kernel with this profile says it can do. Unknown capabilities are 0, never an error.
 
 import { supportedAttributes, supportedGmemAttributes } from './attributes.ts'
-import { HYPERCALL_EXITS, hasMpStateReset, MANUAL_DIRTY_LOG_OPTIONS } from './enable-cap.ts'
+import { HYPERCALL_EXITS, hasDoorbell, hasMpStateReset, MANUAL_DIRTY_LOG_OPTIONS } from './enable-cap.ts'
 import { gmemSlotsAllowed, supportedGmemFlags } from './gmem.ts'
 import type { HostProfile } from './profiles.ts'
 import { Cap } from './uapi.ts'
@@ -53,6 +53,8 @@ export const checkExtension = (profile: HostProfile, vm: Vm | null, capability: 
       return gmemSlotsAllowed(profile, vm) ? 1 : 0
     case Cap.GUEST_MEMFD_MEMORY_ATTRIBUTES:
       return supportedGmemAttributes(profile, vm)
+    case Cap.GMEM_DOORBELL:
+      return hasDoorbell(vm) ? 1 : 0
     default:
       return 0
   }

@@ -2,6 +2,8 @@
 
 import { KernelError } from '../base/errno.ts'
 import { hasUnknownBits } from '../base/u64.ts'
+import { PAGE_SIZE } from '../base/units.ts'
+import { STAGE2_GFNS } from '../hart/stage2.ts'
 import type { HostProfile } from './profiles.ts'
 import {
   Cap,
@@ -19,6 +21,9 @@ export const HYPERCALL_EXITS = 1 << KVM_HC_MAP_GPA_RANGE
 
 /** KVM_CAP_RISCV_MP_STATE_RESET exists. */
 export const hasMpStateReset = (profile: HostProfile): boolean => profile.riscv && profile.mpStateReset
+
+/** KVM_CAP_GMEM_DOORBELL exists: where the guest declares what is private, and KVM keeps it. */
+export const hasDoorbell = (vm: Vm | null): boolean => vm !== null && vm.declared !== null
 
 /** EINVAL: flags, an option the capability does not have, a capability that cannot be enabled. */
 export const enableCap = (vm: Vm, { cap, flags, argument }: EnableCapRequest): number => {
@@ -39,6 +44,11 @@ export const enableCap = (vm: Vm, { cap, flags, argument }: EnableCapRequest): n
     case Cap.RISCV_MP_STATE_RESET:
       if (!hasMpStateReset(vm.profile)) throw new KernelError('EINVAL')
       vm.mpStateReset = true
+      return 0
+    case Cap.GMEM_DOORBELL:
+      if (!hasDoorbell(vm) || argument % PAGE_SIZE !== 0 || argument >= STAGE2_GFNS * PAGE_SIZE)
+        throw new KernelError('EINVAL')
+      vm.doorbell = argument
       return 0
     default:
       throw new KernelError('EINVAL')

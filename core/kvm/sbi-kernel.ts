@@ -70,18 +70,23 @@ const forward = (vcpu: KvmVcpu, request: ConversionRequest | null): SbiOutcome =
 
 const covg = (vcpu: KvmVcpu, fid: number): SbiOutcome => {
   if (fid !== SbiCovg.SHARE && fid !== SbiCovg.UNSHARE) return answer(vcpu, SbiError.NOT_SUPPORTED)
-  const share = fid === SbiCovg.SHARE
-  const gpa = vcpu.registers.x(SBI_A0)
-  const size = vcpu.registers.x(SBI_A1)
-  if (gpa % PAGE_SIZE !== 0 || !Number.isSafeInteger(gpa + size))
-    return answer(vcpu, SbiError.INVALID_ADDRESS)
-  if (size === 0 || size % PAGE_SIZE !== 0) return answer(vcpu, SbiError.INVALID_PARAM)
-  const { vm } = vcpu
+  const request = {
+    share: fid === SbiCovg.SHARE,
+    gpa: vcpu.registers.x(SBI_A0),
+    size: vcpu.registers.x(SBI_A1),
+  }
+  const error = checkConversion(vcpu.vm, request)
+  return error === SbiError.SUCCESS ? forward(vcpu, request) : answer(vcpu, error)
+}
+
+/** Checks what a guest asks for by COVG or doorbell. SUCCESS: the request makes sense, and the VMM decides. */
+export const checkConversion = (vm: Vm, { share, gpa, size }: ConversionRequest): number => {
+  if (gpa % PAGE_SIZE !== 0 || !Number.isSafeInteger(gpa + size)) return SbiError.INVALID_ADDRESS
+  if (size === 0 || size % PAGE_SIZE !== 0) return SbiError.INVALID_PARAM
   const [start, end] = [gpa / PAGE_SIZE, (gpa + size) / PAGE_SIZE]
-  if (!confidentialRam(vm, start, end)) return answer(vcpu, SbiError.INVALID_ADDRESS)
+  if (!confidentialRam(vm, start, end)) return SbiError.INVALID_ADDRESS
   // The whole range must be in the other state now (COVG share and unshare, both in the same words).
-  if (!vm.declared?.isUniform(start, end, share)) return answer(vcpu, SbiError.INVALID_PARAM)
-  return forward(vcpu, { share, gpa, size })
+  return vm.declared?.isUniform(start, end, share) ? SbiError.SUCCESS : SbiError.INVALID_PARAM
 }
 
 /**

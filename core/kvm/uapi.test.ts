@@ -80,6 +80,8 @@ test('K2 capabilities', () => {
     RISCV_MP_STATE_RESET: 242,
     GUEST_MEMFD_FLAGS: 244,
     GUEST_MEMFD_MEMORY_ATTRIBUTES: 252,
+    // Project-own.
+    GMEM_DOORBELL: 0x676d0001,
   })
 })
 

@@ -75,6 +75,8 @@ export const Cap = {
   GUEST_MEMFD_FLAGS: 244,
   /** Not confirmed: the postings' numbers have been given to others, 252 is the first free one. */
   GUEST_MEMFD_MEMORY_ATTRIBUTES: 252,
+  /** Project-own, outside the numbers Linux uses; args[0] is where the doorbell's page is (doorbell.ts). */
+  GMEM_DOORBELL: 0x676d0001,
 } as const
 
 /** Memslot flags; the top half is KVM's own. */

@@ -16,16 +16,23 @@ import type { VcpuRegisters } from '../hart/vcpu-registers.ts'
 import { type VcpuStatName, vcpuStatOffset } from '../hart/vcpu-stats.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Mutex } from '../host/locks.ts'
+import { DoorbellBank } from './doorbell.ts'
 import { handleGuestFault } from './fault.ts'
 import { FAIL_ENTRY_ENGINE, KVM_INTERNAL_ERROR_EMULATION, KvmRun } from './kvm-run.ts'
 import { OneRegisters } from './one-reg.ts'
-import { applyConversion, type ConversionRequest, sbiInKernel } from './sbi-kernel.ts'
+import { applyConversion, type ConversionRequest, checkConversion, sbiInKernel } from './sbi-kernel.ts'
 import { ExitReason, KVM_MEMORY_EXIT_FLAG_PRIVATE } from './uapi.ts'
 import type { Vm } from './vm.ts'
 
 /** What the next KVM_RUN has to complete. */
 type Pending =
-  | { readonly kind: 'mmio'; readonly access: MmioAccess; readonly bytes: number }
+  | {
+      readonly kind: 'mmio'
+      readonly access: MmioAccess
+      readonly bytes: number
+      /** A load that is a doorbell's call. */
+      readonly request: ConversionRequest | null
+    }
   | { readonly kind: 'sbi'; readonly request: ConversionRequest | null }
   | { readonly kind: 'hypercall'; readonly request: ConversionRequest }
 
@@ -41,6 +48,7 @@ export class KvmVcpu {
   readonly oneReg: OneRegisters
   /** Held by every ioctl of the vCPU but those that reach it while it runs. */
   readonly mutex: Mutex
+  readonly #doorbell = new DoorbellBank()
   #pending: Pending | null = null
 
   /** `id` is the hart id and the index of its block. `now`: the machine's clock in ticks. */
@@ -134,8 +142,7 @@ export class KvmVcpu {
       case 'resume':
         return false
       case 'mmio':
-        this.#mmioExit(address, access)
-        return true
+        return this.#mmioExit(address, access)
       case 'memory_fault': {
         this.#count('memory_fault_exits')
         const flags = outcome.private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0
@@ -147,16 +154,37 @@ export class KvmVcpu {
     }
   }
 
-  #mmioExit(address: number, access: GuestAccess): void {
+  /** False: KVM has answered the access itself. */
+  #mmioExit(address: number, access: GuestAccess): boolean {
     if (access === 'fetch') throw new KernelError('EOPNOTSUPP', 'instruction fetch from MMIO')
     const decoded = decodeMmio(this.registers.word(Vcpu.EXIT_INSN))
     if (address % decoded.length !== 0) throw new KernelError('EIO', 'misaligned MMIO access')
-    this.#count('mmio_exit_user')
     const { registers } = this
     const low = decoded.write ? registers.xLow(decoded.register) : 0
     const high = decoded.write ? registers.xHigh(decoded.register) : 0
+    const bytes = registers.word(Vcpu.EXIT_INSN_LEN)
+    const request = this.#doorbellRequest(address, decoded, low, high)
+    const error = request ? checkConversion(this.vm, request) : SbiError.SUCCESS
+    if (error !== SbiError.SUCCESS) {
+      this.#count('mmio_exit_kernel')
+      registers.setX(decoded.register, error)
+      registers.advancePc(bytes)
+      return false
+    }
+    this.#count('mmio_exit_user')
     this.run.setMmio(address, decoded.length, decoded.write, low, high)
-    this.#pending = { kind: 'mmio', access: decoded, bytes: registers.word(Vcpu.EXIT_INSN_LEN) }
+    this.#pending = { kind: 'mmio', access: decoded, bytes, request }
+    return true
+  }
+
+  /** What a load from the VM's doorbell asks for; remembers what stores to it say. */
+  #doorbellRequest(address: number, access: MmioAccess, low: number, high: number): ConversionRequest | null {
+    const { doorbell } = this.vm
+    if (doorbell === null) return null
+    const offset = address - doorbell
+    if (!access.write) return this.#doorbell.request(offset, access.length)
+    this.#doorbell.store(offset, access.length, low, high)
+    return null
   }
 
   #completePending(): void {
@@ -167,6 +195,8 @@ export class KvmVcpu {
       if (!pending.access.write) {
         const { low, high } = this.run.mmio
         this.registers.setXPair(pending.access.register, ...extendLoad(pending.access, low, high))
+        const success = low === SbiError.SUCCESS && high === 0
+        if (pending.request && success) applyConversion(this.vm, pending.request)
       }
       this.registers.advancePc(pending.bytes)
       return

@@ -72,6 +72,8 @@ export class Vm {
   manualDirtyLogProtect = 0
   /** Hypercalls that exit to the VMM, a bit each (KVM_CAP_EXIT_HYPERCALL). */
   hypercallExits = 0
+  /** Guest physical address of the VMM's doorbell (KVM_CAP_GMEM_DOORBELL); null: it has none. */
+  doorbell: number | null = null
   /** KVM_MP_STATE_INIT_RECEIVED resets a vCPU (KVM_CAP_RISCV_MP_STATE_RESET). */
   mpStateReset = false
   /** Pages in slots that have host memory (nr_memslot_pages). */

@@ -1,6 +1,8 @@
 // The guest's device registers on the GPA axis, for whoever draws it.
 
 import {
+  DOORBELL_BASE,
+  DOORBELL_SIZE,
   PCI_ECAM_BASE,
   PCI_ECAM_SIZE,
   PCI_MMIO_BASE,
@@ -28,6 +30,7 @@ export const deviceRegions: readonly DeviceRegion[] = [
   { name: 'RTC goldfish', base: RTC_BASE, size: RTC_SIZE },
   { name: 'PLIC', base: PLIC_BASE, size: PLIC_SIZE },
   { name: 'UART ns16550a', base: UART_BASE, size: UART_SIZE },
+  { name: 'Doorbell', base: DOORBELL_BASE, size: DOORBELL_SIZE },
 ]
 
 const pciRegions: readonly DeviceRegion[] = [

@@ -113,7 +113,12 @@ export class Machine implements MachineApi, Pumped {
     await Promise.all([
       this.#platform.spawnTimer(threads),
       ...Array.from({ length: config.vcpus }, (_, index) =>
-        this.#platform.spawnVcpu({ ...threads, index, cores: this.#platform.cores }),
+        this.#platform.spawnVcpu({
+          ...threads,
+          index,
+          hypervisor: config.host.hypervisor,
+          cores: this.#platform.cores,
+        }),
       ),
     ])
     const devices = attachDevices(memory, config.vcpus)

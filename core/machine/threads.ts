@@ -4,11 +4,13 @@ import { hpa } from '../base/units.ts'
 import { PlatformDevices } from '../devices/platform-devices.ts'
 import { Engine } from '../engine/engine.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
+import { gunyahFace } from '../gunyah/face.ts'
 import { VcpuMode, VcpuWords } from '../hart/requests.ts'
 import { VcpuThread } from '../hart/vcpu-thread.ts'
 import { HostMemory } from '../host/host-memory.ts'
 import { Header, vcpuBlock } from '../host/layout.ts'
 import { kvmFace } from '../kvm/face.ts'
+import type { HypervisorKind } from './host-choice.ts'
 
 export { TIMEBASE_HZ } from '../engine/vcpu-block.ts'
 
@@ -23,9 +25,12 @@ export interface ThreadInit {
 export interface VcpuInit extends ThreadInit {
   /** Hart id. */
   readonly index: number
+  readonly hypervisor: HypervisorKind
   /** Processor cores of the real machine. */
   readonly cores: number
 }
+
+const faces = { kvm: kvmFace, gunyah: gunyahFace } as const
 
 /** Period of the kick that makes vCPUs look at their timers, in milliseconds. */
 const TICK_MS = 1
@@ -47,7 +52,7 @@ export const attachDevices = (host: HostMemory, vcpuCount: number): PlatformDevi
 export const prepareVcpu = (init: VcpuInit, now: () => number): (() => void) => {
   const host = HostMemory.attach(init.memory)
   const thread = new VcpuThread({
-    face: kvmFace,
+    face: faces[init.hypervisor],
     buffer: host.buffer,
     layout: host.layout,
     index: init.index,

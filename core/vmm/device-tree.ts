@@ -4,7 +4,10 @@
 // interrupt-controller/{riscv,cpu-intc,sifive,plic-1.0.0}.yaml, serial/8250.yaml, pci/host-generic-pci.yaml,
 // rtc/google,goldfish-rtc.yaml, and chosen.yaml and pci/pci-bus-common.yaml of dt-schema.
 
+import { DOORBELL_COMPATIBLE } from '../devices/doorbell/registers.ts'
 import {
+  DOORBELL_BASE,
+  DOORBELL_SIZE,
   PCI_ECAM_BASE,
   PCI_ECAM_SIZE,
   PCI_MMIO_BASE,
@@ -169,6 +172,10 @@ function soc({ harts, pciSlots }: MachineDescription): FdtNode {
       interrupts: UART_IRQ,
       'interrupt-parent': PLIC_PHANDLE,
       'reg-shift': 0,
+    }),
+    fdtNode(`doorbell@${DOORBELL_BASE.toString(16)}`, {
+      compatible: DOORBELL_COMPATIBLE,
+      reg: [...u64Cells(DOORBELL_BASE), ...u64Cells(DOORBELL_SIZE)],
     }),
     fdtNode(`rtc@${RTC_BASE.toString(16)}`, {
       compatible: 'google,goldfish-rtc',

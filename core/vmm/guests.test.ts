@@ -13,6 +13,8 @@ const sources = join(repository, 'guest')
 const built = join(repository, 'public/guests')
 const manifest = readFileSync(join(built, 'manifest.txt'), 'utf8')
 const guests = ['litmus.elf', 'monitor.elf', 'virtio.elf']
+/** A program for Linux, in the initial RAM disk. */
+const programs = ['gmem.elf']
 
 const hashLine = (path: string, name: string): string =>
   `${createHash('sha256').update(readFileSync(path)).digest('hex')}  ${name}\n`
@@ -26,7 +28,7 @@ function currentManifest(compiler: string): string {
   return [
     `${compiler}\n`,
     ...files.map((name) => hashLine(join(sources, name), name)),
-    ...guests.map((name) => hashLine(join(built, name), name)),
+    ...[...programs, ...guests].map((name) => hashLine(join(built, name), name)),
   ].join('')
 }
 
@@ -43,6 +45,12 @@ describe('guests', () => {
     execFileSync(join(sources, 'build.sh'), [folder])
     expect(readFileSync(join(folder, 'manifest.txt'), 'utf8')).toBe(manifest)
     rmSync(folder, { recursive: true })
+  })
+
+  it.each(programs)('%s is a static program that needs neither C, F nor D', (name) => {
+    const { compressed, hardFloat, segments } = readElf(readFileSync(join(built, name)))
+    expect([compressed, hardFloat]).toEqual([false, false])
+    expect(segments.every(({ gpa }) => gpa < 0x100000)).toBe(true)
   })
 
   it.each(guests)('%s starts at 0x80200000 and needs neither C, F nor D', (name) => {

@@ -2,6 +2,7 @@
 //
 // What RAM is made of follows from what the host can do (memory-model.ts).
 
+import { DOORBELL_BASE } from '../devices/memory-map.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { checkInvariants } from '../kvm/invariants.ts'
@@ -83,7 +84,11 @@ export class KvmVmm extends Vmm {
     const owner = { syscalls: this.syscalls, vmFd: this.vmFd, ramBytes, traced }
     this.#memory = yield* chooseMemory(owner, this.options.private)
     yield* this.#memory.setUp(placement.segments)
-    if (this.options.private) yield* this.#enableHypercalls()
+    if (this.options.private) {
+      yield* this.#enableHypercalls()
+      const doorbell = enableCapRequest(Cap.GMEM_DOORBELL, DOORBELL_BASE)
+      yield* must('KVM_ENABLE_CAP', this.syscalls.ioctl(this.vmFd, Kvm.ENABLE_CAP, doorbell))
+    }
     const vcpus: KvmVmmVcpu[] = []
     for (let id = 0; id < this.options.vcpus; id++) vcpus.push(yield* this.#createVcpu(id))
     this.vcpus = vcpus

@@ -2,6 +2,8 @@
 
 import { Errno } from '../base/errno.ts'
 import { PAGE_SIZE } from '../base/units.ts'
+import { Doorbell } from '../devices/doorbell/device.ts'
+import { DOORBELL_BASE, DOORBELL_SIZE } from '../devices/memory-map.ts'
 import { SbiCovg, SbiDbcn, SbiError, SbiExtension } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { KvmSystemEvent } from '../kvm/kvm-run.ts'
@@ -20,12 +22,21 @@ const hypercallErrors = new Map<number, number>([
   [SbiError.FAILED, HypercallError.EFAULT],
 ])
 
+// biome-ignore lint/correctness/useYield: nobody needs to be asked
+function* notSupported(): KernelTask<number> {
+  return SbiError.NOT_SUPPORTED
+}
+
 export class VcpuLoop {
   readonly #vmm: KvmVmm
   readonly #vcpu: KvmVmmVcpu
   readonly #hooks: VcpuLoopHooks
   readonly #faults: MemoryFaults
   #conversion: { readonly start: number; readonly end: number } | null = null
+  /** This hart's bank. A VM whose memory is only shared has nothing to convert. */
+  readonly #doorbell = new Doorbell((gpa, size, share) =>
+    this.#vmm.options.private ? this.#convert(gpa, size, share) : notSupported(),
+  )
 
   constructor(vmm: KvmVmm, vcpu: KvmVmmVcpu, hooks: VcpuLoopHooks) {
     this.#vmm = vmm
@@ -61,7 +72,7 @@ export class VcpuLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case ExitReason.MMIO:
-        yield* serveMmio(this.#hooks.mmio, run)
+        yield* this.#mmio()
         return null
       case ExitReason.RISCV_SBI:
         yield* this.#sbi()
@@ -80,6 +91,16 @@ export class VcpuLoop {
       default:
         return this.#failed(`KVM_RUN returned exit reason ${run.exitReason}, which this VMM does not serve`)
     }
+  }
+
+  /** The vCPU's own doorbell, or a device on the machine's bus. */
+  *#mmio(): KernelTask<void> {
+    const { run } = this.#vcpu.vcpu
+    const { gpa, length, write, low, high } = run.mmio
+    const offset = gpa - DOORBELL_BASE
+    if (offset < 0 || offset >= DOORBELL_SIZE) yield* serveMmio(this.#hooks.mmio, run)
+    else if (write) this.#doorbell.store(offset, length, [low, high])
+    else run.setMmioData(...(yield* this.#doorbell.load(offset, length)))
   }
 
   *#sbi(): KernelTask<void> {

@@ -2,6 +2,7 @@
 // before its children, so a node is complete when the first child or its end is met.
 #include "machine.h"
 
+#include "doorbell.h"
 #include "string.h"
 
 struct machine machine;
@@ -87,6 +88,8 @@ static void finish(struct node *node, const struct node *parent) {
     } else if (has(node->compatible, "sifive,plic-1.0.0") || has(node->compatible, "riscv,plic0")) {
       machine.plic = device.reg.base;
       plic_interrupts = node->interrupts_extended;
+    } else if (has(node->compatible, DOORBELL_COMPATIBLE)) {
+      machine.doorbell = device.reg.base;
     }
   }
 }

@@ -37,6 +37,7 @@ struct machine {
   u64 uart;
   u32 uart_irq;
   u64 plic;
+  u64 doorbell; // 0: this machine has none
 };
 
 extern struct machine machine;

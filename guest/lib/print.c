@@ -2,12 +2,6 @@
 #include "print.h"
 
 #include "string.h"
-#include "uart.h"
-
-void put_char(char c) {
-  if (c == '\n') uart_put('\r');
-  uart_put((u8)c);
-}
 
 void put(const char *text) {
   while (*text) put_char(*text++);

@@ -1,6 +1,8 @@
 // NS16550A access, one byte wide, registers one byte apart.
 #include "uart.h"
 
+#include "print.h"
+
 #define THR 0
 #define RHR 0
 #define IER 1
@@ -33,6 +35,12 @@ void uart_put(u8 byte) {
   }
   room--;
   port[THR] = byte;
+}
+
+/** Text's way to the port: a line feed becomes carriage return and line feed. */
+void put_char(char c) {
+  if (c == '\n') uart_put('\r');
+  uart_put((u8)c);
 }
 
 i32 uart_get(void) { return port[LSR] & LSR_DR ? port[RHR] : -1; }

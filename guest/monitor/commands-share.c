@@ -1,15 +1,24 @@
-// share, unshare, keep: conversions by the CoVE-guest calls.
+// share, unshare, keep: conversions by the CoVE-guest calls; doorbell: the same by MMIO.
 #include "../lib/csr.h"
+#include "../lib/doorbell.h"
+#include "../lib/machine.h"
 #include "../lib/print.h"
 #include "../lib/sbi.h"
+#include "../lib/string.h"
 #include "memory.h"
 #include "shell.h"
 
-static void convert(u32 count, char **words, bool shared) {
+static i64 ask_sbi(u64 gpa, u64 size, bool shared) { return (shared ? sbi_share : sbi_unshare)(gpa, size); }
+
+static i64 ask_doorbell(u64 gpa, u64 size, bool shared) {
+  return doorbell_ask((volatile u8 *)machine.doorbell, gpa, size, shared);
+}
+
+static void convert(u32 count, char **words, bool shared, i64 (*ask)(u64 gpa, u64 size, bool shared)) {
   u64 gpa, pages;
   if (!parse_pages(count, words, &gpa, &pages)) return;
   u64 start = rdtime();
-  i64 error = (shared ? sbi_share : sbi_unshare)(gpa, pages * PAGE_SIZE);
+  i64 error = ask(gpa, pages * PAGE_SIZE, shared);
   u64 time = rdtime() - start;
   if (error) {
     print("%s 0x%lx %lu: %s (%ld)\n", words[0], gpa, pages, sbi_error_name(error), error);
@@ -20,8 +29,18 @@ static void convert(u32 count, char **words, bool shared) {
         microseconds(time));
 }
 
-void command_share(u32 count, char **words) { convert(count, words, true); }
-void command_unshare(u32 count, char **words) { convert(count, words, false); }
+void command_share(u32 count, char **words) { convert(count, words, true, ask_sbi); }
+void command_unshare(u32 count, char **words) { convert(count, words, false, ask_sbi); }
+
+void command_doorbell(u32 count, char **words) {
+  bool shared = count == 4 && !strcmp(words[1], "share");
+  if (count != 4 || (!shared && strcmp(words[1], "unshare")))
+    put("usage: doorbell share|unshare GPA PAGES\n");
+  else if (!machine.doorbell || !doorbell_present((volatile u8 *)machine.doorbell))
+    put("this machine has no doorbell\n");
+  else
+    convert(count - 1, words + 1, shared, ask_doorbell);
+}
 
 /** Word `i` of what is written to a page: no two words, pages or times give the same. */
 static u64 pattern(u64 gpa, u64 seed, u64 i) { return (gpa + i + 1) * 0x9e3779b97f4a7c15UL ^ seed; }

@@ -19,6 +19,7 @@ const struct command shell_commands[] = {
     {"touch", "GPA PAGES", "write one word to each page", command_touch},
     {"share", "GPA PAGES", "ask for pages to be shared with the host", command_share},
     {"unshare", "GPA PAGES", "ask for pages to be private again", command_unshare},
+    {"doorbell", "share|unshare GPA N", "the same two by the doorbell's registers", command_doorbell},
     {"keep", "GPA", "convert a page and back, and see if its bytes are kept", command_keep},
     {"fault", "GPA", "read one byte and tell what happened", command_fault},
     {"bench", "", "speed of the processor, memory and hypervisor", command_bench},
@@ -38,21 +39,6 @@ void command_help(u32 count, char **words) {
     print("  %-8s %-20s %s\n", command->name, command->arguments, command->help);
   }
   print("GPA is a number, or +N for page N of the scratch area at 0x%lx.\n", memory_scratch());
-}
-
-bool parse_number(const char *word, u64 *value) {
-  u64 base = 10;
-  if (starts_with(word, "0x") || starts_with(word, "0X")) base = 16, word += 2;
-  if (!*word) return false;
-  *value = 0;
-  for (; *word; word++) {
-    u64 digit = 99;
-    if (*word >= '0' && *word <= '9') digit = (u64)(*word - '0');
-    if ((*word | 32) >= 'a' && (*word | 32) <= 'f') digit = (u64)((*word | 32) - 'a' + 10);
-    if (digit >= base || *value > (~0UL - digit) / base) return false;
-    *value = *value * base + digit;
-  }
-  return true;
 }
 
 bool parse_address(const char *word, u64 *value) {

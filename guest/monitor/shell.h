@@ -1,5 +1,6 @@
 // The command table and what commands need to read their arguments.
 #pragma once
+#include "../lib/number.h"
 #include "../lib/types.h"
 
 #define MAX_WORDS 40
@@ -17,8 +18,6 @@ extern const u32 shell_command_count;
 /** Prompt, read, run, for ever. */
 void shell_run(void) __attribute__((noreturn));
 
-/** Reads 0x hexadecimal or decimal digits; false for anything else. */
-bool parse_number(const char *word, u64 *value);
 /** Reads a guest physical address: a number, or +N = page N of the scratch area. Complains itself. */
 bool parse_address(const char *word, u64 *value);
 /** Reads GPA and PAGES into a page-aligned range; complains itself. */
@@ -35,6 +34,7 @@ void command_poke(u32 count, char **words);
 void command_touch(u32 count, char **words);
 void command_share(u32 count, char **words);
 void command_unshare(u32 count, char **words);
+void command_doorbell(u32 count, char **words);
 void command_keep(u32 count, char **words);
 void command_fault(u32 count, char **words);
 void command_bench(u32 count, char **words);

@@ -1,5 +1,6 @@
 // The whole page: the states in which there is no machine, else toolbar, workspace and status bar.
 
+import { GuestDialog } from '../guest/guest-dialog.tsx'
 import { HostDialog } from '../host-settings/host-dialog.tsx'
 import { NotIsolated, NoWebGl } from './barriers.tsx'
 import { GuestDrop } from './guest-drop.tsx'
@@ -21,6 +22,7 @@ const Live = () => {
       <StatusBar />
       <Palette />
       <HostDialog />
+      <GuestDialog />
       <GuestDrop />
     </div>
   )

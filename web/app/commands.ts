@@ -119,6 +119,13 @@ export const commands: readonly Command[] = [
     run: ({ supervisor }) => void supervisor.bootGuest(null),
   },
   {
+    id: 'guest-settings',
+    group: 'Machine',
+    title: 'Guest: monitor, litmus tests, Debian Linux …',
+    hotkey: 'G',
+    run: ({ store }) => store.setState({ guestOpen: true }),
+  },
+  {
     id: 'host-settings',
     group: 'Machine',
     title: 'Host: Linux version, folio store, large folios, NUMA nodes …',

@@ -1,18 +1,20 @@
 // A guest of the person's own: dropped on the page or picked as a file.
 
 import { useEffect, useRef, useState } from 'react'
-import { usePage } from './page.ts'
+import { fileGuest } from '../guest/guest.ts'
+import { usePage, usePageState } from './page.ts'
 
 export const GUEST_PICKER_ID = 'guest-picker'
 
 export const GuestDrop = () => {
   const { supervisor } = usePage()
+  const guestOpen = usePageState((state) => state.guestOpen)
   const [over, setOver] = useState(false)
   const depth = useRef(0)
 
   useEffect(() => {
     const boot = async (file: File): Promise<void> => {
-      await supervisor.bootGuest({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) })
+      await supervisor.bootGuest(fileGuest(file.name, new Uint8Array(await file.arrayBuffer())))
     }
     const carriesFile = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false
     const handlers = {
@@ -30,11 +32,12 @@ export const GuestDrop = () => {
         if (carriesFile(event)) event.preventDefault()
       },
       drop: (event: DragEvent) => {
-        const file = event.dataTransfer?.files[0]
-        if (!file) return
-        event.preventDefault()
         depth.current = 0
         setOver(false)
+        const file = event.dataTransfer?.files[0]
+        // The dialog that asks for a guest's files takes them itself.
+        if (!file || event.defaultPrevented) return
+        event.preventDefault()
         void boot(file)
       },
     } as const
@@ -67,7 +70,7 @@ export const GuestDrop = () => {
         tabIndex={-1}
         aria-label="Guest image"
       />
-      {over && (
+      {over && !guestOpen && (
         <div className="drop" aria-hidden="true">
           <p>
             Drop an ELF file or a Linux <code>Image</code> for RISC-V to boot it

@@ -41,8 +41,8 @@ export const useHotkeys = (): void => {
     const onKey = (event: KeyboardEvent): void => {
       const command = commandOf(event)
       if (!command) return
-      const { paletteOpen, hostOpen } = page.store.getState()
-      if (hostOpen) return
+      const { paletteOpen, hostOpen, guestOpen } = page.store.getState()
+      if (hostOpen || guestOpen) return
       if (paletteOpen && command.id !== 'palette') return
       if (command.when && !command.when(page)) return
       event.preventDefault()

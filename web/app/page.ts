@@ -2,6 +2,7 @@
 
 import { createContext, use, useEffect, useRef, useState } from 'react'
 import { useStore } from 'zustand'
+import { LinuxSource } from '../guest/linux-source.ts'
 import { type Environment, readEnvironment } from './environment.ts'
 import { type Drawer, FrameScheduler } from './frame-scheduler.ts'
 import { createPageStore, type PageState, type Store } from './store.ts'
@@ -13,6 +14,7 @@ export interface Page {
   readonly store: Store
   readonly scheduler: FrameScheduler
   readonly supervisor: Supervisor
+  readonly linux: LinuxSource
   readonly theme: Theme
   start(): void
 }
@@ -21,6 +23,7 @@ export const createPage = (spawn: () => Worker): Page => {
   const store = createPageStore()
   const scheduler = new FrameScheduler()
   const supervisor = new Supervisor(store, scheduler, spawn)
+  const linux = new LinuxSource(store)
   const environment = readEnvironment()
   // The maps show the selection and what is hovered, among others; nothing in the store changes often.
   store.subscribe(() => scheduler.invalidate())
@@ -29,11 +32,13 @@ export const createPage = (spawn: () => Worker): Page => {
     store,
     scheduler,
     supervisor,
+    linux,
     theme: new Theme(store, scheduler),
     start() {
       if (!environment.isolated) return
       scheduler.start()
       void supervisor.boot()
+      void linux.start()
     },
   }
 }

@@ -3,6 +3,9 @@
 import { createStore, type StoreApi } from 'zustand/vanilla'
 import type { ConversionPolicy, MachineNotice, StopReason } from '../../core/machine/api.ts'
 import { defaultHostChoice, type HostChoice } from '../../core/machine/host-choice.ts'
+import type { Guest } from '../guest/guest.ts'
+import { defaultLinux, type LinuxSettings, recallLinux } from '../guest/linux-settings.ts'
+import type { LinuxStatus, Provided } from '../guest/linux-status.ts'
 import type { Outcome } from '../host-panel/outcome.ts'
 import { recallHost } from '../host-settings/recall-host.ts'
 import type { PageRef } from '../model/chain.ts'
@@ -21,11 +24,6 @@ export interface Settings {
   readonly vcpus: number
   readonly ramMiB: number
   readonly host: HostChoice
-}
-
-export interface Guest {
-  readonly name: string
-  readonly bytes: Uint8Array
 }
 
 export interface Notice extends MachineNotice {
@@ -49,8 +47,15 @@ export interface PageState {
   /** Resets so far: each starts with a clear console. */
   readonly resets: number
   readonly settings: Settings
-  /** A guest of the person's own; null: the built-in monitor. */
+  /** What the machine boots; null: the built-in monitor. */
   readonly guest: Guest | null
+  /** The dialog that chooses it is open. */
+  readonly guestOpen: boolean
+  /** How far Debian's Linux is on the page's server. */
+  readonly linux: LinuxStatus
+  /** The person's own Linux. */
+  readonly provided: Provided
+  readonly linuxSettings: LinuxSettings
   readonly policy: ConversionPolicy
   /** Milliseconds a kernel step takes; 0: full speed. */
   readonly slowMs: number
@@ -79,10 +84,11 @@ const STORAGE_KEY = 'gmemscope'
 /** Bump when a remembered field changes its meaning; older states are then dropped. */
 const STORAGE_VERSION = 1
 
-type Remembered = Pick<PageState, 'settings' | 'theme' | 'tables' | 'screenReader'>
+type Remembered = Pick<PageState, 'settings' | 'linuxSettings' | 'theme' | 'tables' | 'screenReader'>
 
 const defaults: Remembered = {
   settings: { vcpus: 2, ramMiB: 128, host: defaultHostChoice },
+  linuxSettings: defaultLinux,
   theme: 'system',
   tables: false,
   screenReader: false,
@@ -93,16 +99,17 @@ const recall = (): Remembered => {
     const saved = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? 'null')
     if (saved?.version !== STORAGE_VERSION) return defaults
     const host = recallHost(saved.state.settings?.host)
-    return { ...defaults, ...saved.state, settings: { ...defaults.settings, ...saved.state.settings, host } }
+    const settings = { ...defaults.settings, ...saved.state.settings, host }
+    return { ...defaults, ...saved.state, settings, linuxSettings: recallLinux(saved.state.linuxSettings) }
   } catch {
     // Storage is refused or its contents are broken: the defaults are as good as any.
     return defaults
   }
 }
 
-const remember = ({ settings, theme, tables, screenReader }: PageState): void => {
+const remember = ({ settings, linuxSettings, theme, tables, screenReader }: PageState): void => {
   try {
-    const state: Remembered = { settings, theme, tables, screenReader }
+    const state: Remembered = { settings, linuxSettings, theme, tables, screenReader }
     localStorage.setItem(STORAGE_KEY, JSON.stringify({ version: STORAGE_VERSION, state }))
   } catch {
     // Without storage the page simply forgets.
@@ -118,6 +125,9 @@ export const createPageStore = (): Store => {
     stop: null,
     resets: 0,
     guest: null,
+    guestOpen: false,
+    linux: { state: 'asking' },
+    provided: {},
     policy: 'accept',
     slowMs: 0,
     selection: null,

@@ -9,11 +9,12 @@ import {
   type TaskMode,
 } from '../../core/machine/api.ts'
 import { Header, MachineView } from '../../core/machine/view.ts'
+import { fetchBytes, type Guest, type GuestFiles } from '../guest/guest.ts'
 import { EventLog } from '../model/event-log.ts'
 import { Sampler } from '../model/sampler.ts'
 import type { Found, FrameScheduler } from './frame-scheduler.ts'
 import { connect, type Hypervisor, HypervisorGone } from './rpc.ts'
-import type { Guest, Settings, Store } from './store.ts'
+import type { Settings, Store } from './store.ts'
 
 /** The heart beats at least every 100 ms; standing still this long means that the worker is dead. */
 const HEARTBEAT_LIMIT_MS = 1_500
@@ -38,8 +39,12 @@ export const spawnWorker = (): Worker =>
     name: 'hypervisor',
   })
 
-/** Host memory for a machine: both halves of its RAM may be allocated at once, and the host needs room. */
-export const hostBytesFor = ({ ramMiB }: Settings): number => Math.max(512, ramMiB * 2 + 256) * MIB
+/** What one WebAssembly memory can have. */
+const MAX_HOST_BYTES = 4096 * MIB - 65_536
+
+/** Host memory for a machine: both halves of private RAM may be allocated at once, and the host needs room. */
+export const hostBytesFor = ({ ramMiB }: Settings, isPrivate = true): number =>
+  Math.min(MAX_HOST_BYTES, Math.max(512, ramMiB * (isPrivate ? 2 : 1) + 256) * MIB)
 
 export class Supervisor {
   machine: Machine | null = null
@@ -85,7 +90,7 @@ export class Supervisor {
     })
     try {
       this.#step('Loading the guest')
-      const kernel = guest?.bytes ?? (await this.#loadMonitor())
+      const files = await this.#load(guest)
       if (boot !== this.#boot) return
       this.#step('Starting the hypervisor')
       const hypervisor = connect(this.#spawn(), (message) => {
@@ -93,7 +98,7 @@ export class Supervisor {
       })
       this.#hypervisor = hypervisor
       this.#step(`Building a machine with ${settings.ramMiB} MiB of guest memory`)
-      const memory = await hypervisor.api.create(this.#config(settings, kernel), {
+      const memory = await hypervisor.api.create(this.#config(settings, guest, files), {
         notice: (notice) => this.notify(notice),
         stopped: (stop) => {
           if (boot !== this.#boot) return
@@ -109,7 +114,7 @@ export class Supervisor {
       await hypervisor.api.run()
     } catch (error) {
       if (boot !== this.#boot || error instanceof HypervisorGone) return
-      this.#failed(error, guest, settings)
+      this.#failed(error, settings)
     }
   }
 
@@ -164,9 +169,10 @@ export class Supervisor {
     await this.boot()
   }
 
-  async bootGuest(guest: Guest | null): Promise<void> {
+  /** Another guest, null for the monitor, and what of the settings it needs otherwise. */
+  async bootGuest(guest: Guest | null, change: Partial<Settings> = {}): Promise<void> {
     this.#store.setState({ guest })
-    await this.boot()
+    await this.rebuild(change)
   }
 
   /** Checks the machine's invariants at rest and says what came of it. */
@@ -198,36 +204,33 @@ export class Supervisor {
     this.#store.setState(({ notices }) => ({ notices: notices.filter((notice) => notice.id !== id) }))
   }
 
-  #config(settings: Settings, kernel: Uint8Array): MachineConfig {
+  #config(settings: Settings, guest: Guest | null, files: GuestFiles): MachineConfig {
+    const isPrivate = guest?.private ?? true
     return {
-      hostBytes: hostBytesFor(settings),
+      ...files,
+      hostBytes: hostBytesFor(settings, isPrivate),
       ramBytes: settings.ramMiB * MIB,
       vcpus: settings.vcpus,
-      kernel,
-      append: '',
-      private: true,
+      append: guest?.append ?? '',
+      private: isPrivate,
       host: settings.host,
     }
   }
 
-  async #loadMonitor(): Promise<Uint8Array> {
-    if (this.#monitor) return this.#monitor
-    const response = await fetch(MONITOR_URL)
-    if (!response.ok) {
-      throw new Error(`the guest monitor could not be loaded: ${MONITOR_URL} answered ${response.status}`)
-    }
-    this.#monitor = new Uint8Array(await response.arrayBuffer())
-    return this.#monitor
+  async #load(guest: Guest | null): Promise<GuestFiles> {
+    if (guest) return guest.load((text) => this.#step(text))
+    this.#monitor ??= await fetchBytes(MONITOR_URL, 'the guest monitor')
+    return { kernel: this.#monitor }
   }
 
   #step(step: string): void {
     this.#store.setState({ session: { phase: 'starting', step } })
   }
 
-  #failed(error: unknown, guest: Guest | null, settings: Settings): void {
+  #failed(error: unknown, settings: Settings): void {
     const message = error instanceof Error ? error.message : String(error)
     const ramMiB = settings.ramMiB / 2
-    const refused = /memory/i.test(message) && ramMiB >= 32 && !guest
+    const refused = error instanceof Error && error.name === 'HostMemoryRefused' && ramMiB >= 32
     this.#store.setState({
       session: { phase: 'failed', message, smaller: refused ? { ...settings, ramMiB } : null },
     })

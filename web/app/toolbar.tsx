@@ -16,7 +16,7 @@ const STATE_NAMES: Readonly<Record<number, string>> = {
 /** Milliseconds per kernel step that the slider offers; 0 is full speed. */
 const SPEEDS = [0, 20, 100, 300, 1_000] as const
 const VCPUS = [1, 2, 3, 4, 5, 6, 7, 8] as const
-const RAM_MIB = [32, 64, 128, 256, 512, 1_024] as const
+const RAM_MIB = [32, 64, 128, 256, 512, 1_024, 2_048] as const
 
 const useBadge = (): { text: string; kind: string } => {
   const session = usePageState((state) => state.session)
@@ -121,6 +121,7 @@ export const Toolbar = () => {
   const session = usePageState((state) => state.session)
   const run = usePageState((state) => state.run)
   const settings = usePageState((state) => state.settings)
+  const guest = usePageState((state) => state.guest)
   const themeChoice = usePageState((state) => state.theme)
   const isRunning = run === MachineState.running
   const isLive = session.phase === 'live'
@@ -154,6 +155,16 @@ export const Toolbar = () => {
       <SpeedSlider />
       <div className="control">
         <span className="control-name">Guest</span>
+        <button
+          type="button"
+          className="button guest-choice"
+          data-testid="guest-settings"
+          aria-haspopup="dialog"
+          title={`${guest?.name ?? 'guest monitor'}: another guest (${hotkeyLabel('G')})`}
+          onClick={() => store.setState({ guestOpen: true })}
+        >
+          {guest?.name ?? 'monitor'}
+        </button>
         <Choice
           name="vCPUs"
           id="vcpus"

@@ -1,7 +1,7 @@
 // The host's settings: Linux version, folio store, large folios, NUMA nodes. A host's boot fixes them, so another
 // choice is another machine.
 
-import { type ReactNode, useEffect, useRef, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import {
   type HostChoice,
   type LinuxVersion,
@@ -10,44 +10,11 @@ import {
   versionTable,
 } from '../../core/machine/host-choice.ts'
 import { usePage, usePageState } from '../app/page.ts'
+import { Choice, Setting } from '../app/setting.tsx'
 import { hostName, sameHost, versionName } from './host-name.ts'
 import { answersAlike } from './version-spans.ts'
 import { VersionTable } from './version-table.tsx'
 import './host-settings.css'
-
-const Setting = ({ name, hint, children }: { name: string; hint: ReactNode; children: ReactNode }) => (
-  <fieldset className="setting">
-    <legend>{name}</legend>
-    {children}
-    <p className="muted">{hint}</p>
-  </fieldset>
-)
-
-const Choice = <T extends string | number>({
-  id,
-  options,
-  value,
-  onChange,
-}: {
-  id: string
-  options: readonly T[]
-  value: T
-  onChange: (value: T) => void
-}) => (
-  <div className="segmented">
-    {options.map((option) => (
-      <button
-        type="button"
-        key={option}
-        data-testid={`${id}-${option}`}
-        aria-pressed={option === value}
-        onClick={() => onChange(option)}
-      >
-        {option}
-      </button>
-    ))}
-  </div>
-)
 
 const ProjectOwn = () => (
   <span className="tag" title="Not in upstream Linux: an option of this project’s kvm.ko">

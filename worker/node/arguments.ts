@@ -9,9 +9,11 @@ import {
   reclaimPolicies,
   storeKinds,
 } from '../../core/machine/host-choice.ts'
+import { LINUX_COMMAND_LINE, LINUX_RAM_MIB } from '../../core/machine/linux-guest.ts'
 
 export interface HeadlessOptions {
-  readonly kernel: string
+  /** File name; null: Debian's kernel and our initial RAM disk. */
+  readonly kernel: string | null
   readonly initrd: string | undefined
   readonly append: string
   /** Bytes of guest RAM. */
@@ -32,12 +34,13 @@ export interface HeadlessOptions {
 /** The command line is wrong; exit status 2. */
 export class UsageError extends Error {}
 
-export const USAGE = `usage: npm run -s headless -- --kernel FILE [options]
+export const USAGE = `usage: npm run -s headless -- (--kernel FILE | --linux) [options]
 
   --kernel FILE    the guest: a static RISC-V ELF, or a Linux Image
+  --linux          the guest: Debian's kernel with busybox, fetched with apt the first time
   --initrd FILE    initial RAM disk
-  --append TEXT    kernel command line
-  --mem SIZE       guest RAM: 64M, 256M (default 128M), 1G
+  --append TEXT    kernel command line (default with --linux: ${LINUX_COMMAND_LINE})
+  --mem SIZE       guest RAM: 64M, 256M, 1G (default 128M, with --linux ${LINUX_RAM_MIB}M)
   --smp N          vCPUs, 1 to 8 (default 1)
   --private        guest RAM starts private: in a guest_memfd the host cannot map, or lent by Gunyah
   --hypervisor H   ${hypervisorKinds.join(' or ')} (default ${defaultHostChoice.hypervisor})
@@ -96,6 +99,7 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
       args: [...args],
       options: {
         kernel: { type: 'string' },
+        linux: { type: 'boolean' },
         initrd: { type: 'string' },
         append: { type: 'string' },
         mem: { type: 'string' },
@@ -119,18 +123,23 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
   const text = (name: string): string | undefined => values[name] as string | undefined
+  const linux = values.linux === true
   const kernel = text('kernel')
-  if (kernel === undefined) throw new UsageError('--kernel is missing')
+  if (!linux && kernel === undefined) throw new UsageError('--kernel is missing, or --linux')
+  if (linux && (kernel ?? text('initrd')) !== undefined)
+    throw new UsageError(
+      '--linux brings its own kernel and initial RAM disk: no --kernel or --initrd with it',
+    )
   const vcpus = Number(text('smp') ?? '1')
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 8) throw new UsageError('--smp: a number from 1 to 8')
   const timeout = Number(text('timeout') ?? 'Infinity')
   if (!(timeout > 0)) throw new UsageError('--timeout: a number of seconds above 0')
   const until = text('until')
   return {
-    kernel,
+    kernel: kernel ?? null,
     initrd: text('initrd'),
-    append: text('append') ?? '',
-    ramBytes: parseSize(text('mem') ?? '128M'),
+    append: text('append') ?? (linux ? LINUX_COMMAND_LINE : ''),
+    ramBytes: parseSize(text('mem') ?? (linux ? `${LINUX_RAM_MIB}M` : '128M')),
     vcpus,
     private: values.private === true,
     host: {

@@ -40,6 +40,32 @@ describe('the monitor', () => {
     expect(stats.conversions).toBe(4)
   })
 
+  test('shares and unshares by the doorbell, with the answers of the SBI calls', async () => {
+    const run = await headless(
+      ['--kernel', monitor, '--private', '--smp', '2', '--timeout', '25', '--stats'],
+      [
+        'doorbell share +0 4',
+        'touch +0 4',
+        'doorbell share +1 1',
+        'unshare +1 1',
+        'doorbell unshare +2 1',
+        'doorbell share 0x10000000 1',
+        'touch +0 4',
+        'poweroff',
+      ],
+    )
+    expect(run.output).toContain('0x84000000-0x84004000 now shared')
+    expect(run.output).toContain('share 0x84001000 1: INVALID_PARAM (-3)')
+    expect(run.output).toContain('0x84001000-0x84002000 now private')
+    expect(run.output).toContain('0x84002000-0x84003000 now private')
+    expect(run.output).toContain('share 0x10000000 1: INVALID_ADDRESS (-5)')
+    expect(run.status).toBe(0)
+    const stats = JSON.parse(run.errors)
+    // What the guest declared followed: no touch was a memory fault.
+    expect(stats.exits.memory_fault_exits).toBe(0)
+    expect(stats.conversions).toBe(4)
+  })
+
   test('runs on the host that is asked for', async () => {
     const host = ['--host', 'next-in-place', '--store', 'filemap', '--large-folios', '--nodes', '2']
     const run = await headless(
@@ -62,8 +88,11 @@ describe('the monitor', () => {
   })
 
   test('runs in shared memory too, where share is not offered', async () => {
-    const run = await headless(['--kernel', monitor, '--timeout', '25'], ['share +0 1', 'poweroff'])
-    expect(run.output).toContain('NOT_SUPPORTED')
+    const run = await headless(
+      ['--kernel', monitor, '--timeout', '25'],
+      ['share +0 1', 'doorbell share +0 1', 'poweroff'],
+    )
+    expect(run.output.split('NOT_SUPPORTED').length - 1).toBe(2)
     expect(run.status).toBe(0)
   })
 
@@ -174,6 +203,7 @@ describe('exit statuses', () => {
   const good = readFileSync(monitor)
   test.each([
     ['no arguments', [], '--kernel is missing'],
+    ['two kernels', ['--kernel', monitor, '--linux'], '--linux brings its own'],
     ['an unknown option', ['--kernel', monitor, '--frobnicate'], 'frobnicate'],
     ['a file that is not there', ['--kernel', '/nonexistent'], 'ENOENT'],
     ['RAM of no size', ['--kernel', monitor, '--mem', '3'], '--mem 3'],

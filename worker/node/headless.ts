@@ -8,6 +8,8 @@ import type { MachineConfig, StopReason, VirtioConfig } from '../../core/machine
 import type { Machine } from '../../core/machine/machine.ts'
 import { MachineView } from '../../core/machine/view.ts'
 import { type HeadlessOptions, parseHeadlessArguments, USAGE, UsageError } from './arguments.ts'
+import { provideLinux } from './linux/provide.ts'
+import { LinuxUnavailable } from './linux/unavailable.ts'
 import { createNodeMachine } from './platform.ts'
 
 const Status = { ok: 0, failed: 1, usage: 2, timeout: 3 } as const
@@ -25,6 +27,24 @@ const readFile = (option: string, path: string): Uint8Array => {
   }
 }
 
+/** Kernel and initial RAM disk. Fetching Debian's says how far it is. */
+const guestFiles = async ({
+  kernel,
+  initrd,
+}: HeadlessOptions): Promise<Pick<MachineConfig, 'kernel' | 'initrd'>> => {
+  if (kernel !== null)
+    return {
+      kernel: readFile('kernel', kernel),
+      ...(initrd === undefined ? {} : { initrd: readFile('initrd', initrd) }),
+    }
+  let told = ''
+  return await provideLinux(process.env.GMEMSCOPE_ROOT ?? process.cwd(), (step, fraction) => {
+    const line = `${step}: ${Math.floor(fraction * 10) * 10} %`
+    if (line !== told) process.stderr.write(`gmemscope: ${line}\n`)
+    told = line
+  })
+}
+
 /** With any device on the bus there is a source of randomness, too: a guest starts faster with one. */
 const virtioConfig = ({ disk, virtioConsole, balloon }: HeadlessOptions): VirtioConfig | undefined => {
   if (disk === undefined && !virtioConsole && !balloon) return undefined
@@ -36,15 +56,14 @@ const virtioConfig = ({ disk, virtioConsole, balloon }: HeadlessOptions): Virtio
   }
 }
 
-const machineConfig = (options: HeadlessOptions): MachineConfig => {
+const machineConfig = async (options: HeadlessOptions): Promise<MachineConfig> => {
   const virtio = virtioConfig(options)
   return {
     // Both halves of RAM may be allocated in full, and the host's tables need room.
     hostBytes: Math.min(4096 * MIB - 65_536, (options.private ? 2 : 1) * options.ramBytes + 128 * MIB),
     ramBytes: options.ramBytes,
     vcpus: options.vcpus,
-    kernel: readFile('kernel', options.kernel),
-    ...(options.initrd === undefined ? {} : { initrd: readFile('initrd', options.initrd) }),
+    ...(await guestFiles(options)),
     append: options.append,
     private: options.private,
     host: options.host,
@@ -67,7 +86,7 @@ const runHeadless = async (options: HeadlessOptions): Promise<number> => {
   const notice = ({ title, detail }: { title: string; detail: string }): void => {
     process.stderr.write(`gmemscope: ${title}: ${detail}\n`)
   }
-  const memory = await machine.create(machineConfig(options), { stopped, notice })
+  const memory = await machine.create(await machineConfig(options), { stopped, notice })
   const view = new MachineView(memory)
 
   let recent = ''
@@ -145,6 +164,7 @@ const main = async (): Promise<number> => {
   } catch (error) {
     // Whatever goes wrong before the guest runs is the command line, a file, or the image.
     process.stderr.write(`gmemscope: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (error instanceof LinuxUnavailable) process.stderr.write(`${error.remedy}\n`)
     if (error instanceof UsageError) process.stderr.write(`${USAGE}\n`)
     return Status.usage
   }
