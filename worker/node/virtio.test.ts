@@ -87,6 +87,14 @@ test('D8 a megabyte on the virtio console arrives complete', async () => {
   expect(run.status).toBe(0)
 })
 
+test('a reboot is a power-on for the devices, and leaves the disk as it is', async () => {
+  const run = await boot('--append', 'reboot')
+  expect(run.output.split('virtio: 5 functions on the bus')).toHaveLength(3)
+  expect(run.output).toMatch(/the disk has what was written before a reboot +PASS/)
+  expect(run.output).not.toContain('FAIL')
+  expect(run.status).toBe(0)
+})
+
 test('a disk image that cannot be read is exit status 2', async () => {
   const run = await headless(['--kernel', 'public/guests/virtio.elf', '--disk', '/nonexistent'])
   expect(run.errors).toContain('--disk /nonexistent: ENOENT')
