@@ -6,16 +6,22 @@ import type { Overlay } from '../core/devices/virtio-blk/overlay.ts'
 import { FileOverlay, type OverlayStorage } from '../core/devices/virtio-blk/overlay-file.ts'
 
 const FOLDER = 'disks'
+/** The worker of a machine that was just replaced gives its files back a little later. */
+const TRIES = 20
+const RETRY_MS = 100
 const NO_ROOM =
   'the browser has no room for the disk: free some of its storage, or use a disk that is not kept'
 
 const hex = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
 
+const isInUse = (error: unknown): boolean =>
+  error instanceof DOMException && error.name === 'NoModificationAllowedError'
+
 /** What an error of the file system means for the person who wants the disk. */
 const explain = (error: unknown): string => {
   const name = error instanceof DOMException ? error.name : ''
-  if (name === 'NoModificationAllowedError')
+  if (isInUse(error))
     return 'another tab runs a machine with this disk: close it, or start this one with a disk that is not kept'
   if (name === 'SecurityError' || name === 'NotAllowedError')
     return 'the browser keeps no files here, as in a private window: use a normal one, or a disk that is not kept'
@@ -57,7 +63,14 @@ const openHandle = async (name: string): Promise<FileSystemSyncAccessHandle> => 
   const root = await navigator.storage.getDirectory()
   const folder = await root.getDirectoryHandle(FOLDER, { create: true })
   const file = await folder.getFileHandle(name, { create: true })
-  return await file.createSyncAccessHandle()
+  for (let tries = 1; ; tries++) {
+    try {
+      return await file.createSyncAccessHandle()
+    } catch (error) {
+      if (!isInUse(error) || tries === TRIES) throw error
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    }
+  }
 }
 
 /**

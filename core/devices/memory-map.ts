@@ -18,8 +18,6 @@ export const PCI_ECAM_SIZE = 0x100000
 /** Addresses for the guest to place BARs at. */
 export const PCI_MMIO_BASE = 0x40000000
 export const PCI_MMIO_SIZE = 0x40000000
-/** Devices of the bus that have an interrupt: slots 1 to this, each with a source of its own. */
-export const PCI_SLOTS = 8
-/** Interrupt source at the PLIC of the PCI device in `slot` (its pin INTA). */
+/** Interrupt source at the PLIC of the PCI device in `slot` (its pin INTA): one of its own for slots 1 to 16. */
 export const pciIrq = (slot: number): number => 15 + slot
 export const RAM_BASE = 0x80000000

@@ -1,12 +1,13 @@
 // The devices wired together, as a guest's loads and stores reach them.
 import { expect, it } from 'vitest'
+import { byteRingSize } from './byte-ring.ts'
 import { PLIC_BASE, UART_BASE, UART_IRQ } from './memory-map.ts'
 import { CONSOLE_RING, PlatformDevices } from './platform-devices.ts'
 import { PlicReg } from './plic/registers.ts'
 import { Ier, UartReg } from './uart16550/registers.ts'
-import { CONSOLE_RING_BYTES } from './virtio-console/registers.ts'
+import { CONSOLE_OUTPUT_BYTES } from './virtio-console/registers.ts'
 
-const buffer = new SharedArrayBuffer(CONSOLE_RING + CONSOLE_RING_BYTES)
+const buffer = new SharedArrayBuffer(CONSOLE_RING + byteRingSize(CONSOLE_OUTPUT_BYTES))
 const external = [false, false]
 const wire = (): PlatformDevices =>
   new PlatformDevices(buffer, 0, 2, (hart, level) => {

@@ -147,7 +147,7 @@ export interface DeviceStats {
     /** Pages that the host wants in the balloon, and that the driver says are in it. */
     readonly target: number
     readonly actual: number
-    /** Pages whose memory went back to the host, inflated and reported ones. */
+    /** Pages given back to the host, inflated and reported ones: fewer where it could not take them. */
     readonly reclaimed: number
   }
 }

@@ -45,6 +45,11 @@ static void check(const char *what, bool passed) {
   if (!passed) all_passed = false;
 }
 
+/** A test that is run only when it is named on the command line. */
+static bool asked_for(const char *test) {
+  return machine.bootargs && !strcmp(machine.bootargs, test);
+}
+
 // The interrupt controller, asked rather than waited for: every source may interrupt, none does.
 static u64 plic_context(u64 hart) {
   struct hart *found = machine_hart(hart);
@@ -103,6 +108,21 @@ static i32 disk(u32 type, u64 sector, u32 length) {
   return *(volatile u8 *)&dma.status;
 }
 
+#define MARKED_SECTOR 40
+static const char marker[] = "written before the reboot";
+
+/** Marks the disk and reboots; the second time it finds its mark. */
+static void reboot_test(void) {
+  bool marked = disk(BLK_IN, MARKED_SECTOR, SECTOR) == BLK_OK && !strcmp((const char *)dma.data, marker);
+  if (marked) {
+    check("the disk has what was written before a reboot", true);
+    return;
+  }
+  memcpy(dma.data, marker, sizeof marker);
+  check("marks the disk", disk(BLK_OUT, MARKED_SECTOR, SECTOR) == BLK_OK);
+  sbi_reset(SRST_COLD_REBOOT, SRST_REASON_NONE);
+}
+
 static void blk_test(const struct pci_device *pci) {
   check("starts", start(pci, 1));
   u64 sectors = read32(device.registers.device) | (u64)read32(device.registers.device + 4) << 32;
@@ -119,6 +139,7 @@ static void blk_test(const struct pci_device *pci) {
   for (u32 i = 0; i < 2 * SECTOR; i++) same = same && dma.data[i] == (u8)(i * 7);
   check("reads what it wrote", same);
   check("answers an error past the end", disk(BLK_IN, sectors, SECTOR) == BLK_IOERR);
+  if (asked_for("reboot")) reboot_test();
 }
 
 /** Pages that were given back hold zeroes, or, where the host could not take them, what was there: all alike. */
@@ -147,6 +168,36 @@ static void balloon_test(const struct pci_device *pci) {
   check_given(0xb6);
 }
 
+/** Waits for a line typed on the virtio console, and says on the serial line what it was. */
+static void echo_test(void) {
+  struct buffer in = {dma.data, 16, true};
+  char line[64];
+  u32 length = 0;
+  print("  type a line\n");
+  while (length < sizeof line - 1 && (length == 0 || line[length - 1] != '\r')) {
+    virtio_send(&device, 0, &in, 1);
+    i64 got = -1;
+    for (u32 tries = 0; got < 0 && tries < 10; tries++) got = virtio_answer(&device, 0);
+    if (got < 0) break;
+    for (i64 i = 0; i < got && length < sizeof line - 1; i++) line[length++] = (char)dma.data[i];
+  }
+  line[length ? length - 1 : 0] = 0;
+  print("  typed \"%s\"\n", line);
+}
+
+#define FLOOD_REQUESTS 64
+
+/** A megabyte on the virtio console, however slowly it is read: bytes that the serial line never prints. */
+static void flood_test(void) {
+  struct buffer out = {dma.data, sizeof dma.data, false};
+  bool printed = true;
+  for (u32 n = 0; n < FLOOD_REQUESTS; n++) {
+    for (u64 i = 0; i < sizeof dma.data; i++) dma.data[i] = (u8)(0x80 + (i + n) % 101);
+    printed = printed && virtio_request(&device, 1, &out, 1) == 0;
+  }
+  check("prints a megabyte", printed);
+}
+
 static void console_test(const struct pci_device *pci) {
   static const char greeting[] = "hello from virtio-console\r\n";
   check("starts", start(pci, 2));
@@ -155,6 +206,8 @@ static void console_test(const struct pci_device *pci) {
   check("prints", virtio_request(&device, 1, &out, 1) == 0);
   check_interrupt();
   print("  %u x %u\n", read16(device.registers.device), read16(device.registers.device + 2));
+  if (asked_for("echo")) echo_test();
+  if (asked_for("flood")) flood_test();
 }
 
 static bool needs_reset(void) {

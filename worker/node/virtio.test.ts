@@ -66,6 +66,35 @@ test.each([
   },
 )
 
+test('a line typed reaches the virtio console, whole, in buffers smaller than it', async () => {
+  const line = 'as long as three of the buffers, 16 bytes'
+  const args = ['--kernel', 'public/guests/virtio.elf', '--virtio-console', '--append', 'echo']
+  const run = await headless([...args, '--timeout', '25'], [line], 'type a line')
+  expect(run.output).toContain(`typed "${line}"`)
+  expect(run.output).toContain('80 x 25')
+  expect(run.status).toBe(0)
+})
+
+test('D8 a megabyte on the virtio console arrives complete', async () => {
+  const args = ['--kernel', 'public/guests/virtio.elf', '--virtio-console', '--append', 'flood']
+  const run = await headless([...args, '--timeout', '40'])
+  const requests = Array.from({ length: 64 }, (_, n) =>
+    Array.from({ length: 16_384 }, (_, i) => String.fromCharCode(0x80 + ((i + n) % 101))).join(''),
+  )
+  // The serial line's output, in between, is ASCII.
+  expect(run.output.replace(/[^\x80-\xff]/g, '') === requests.join('')).toBe(true)
+  expect(run.output).toMatch(/prints a megabyte +PASS/)
+  expect(run.status).toBe(0)
+})
+
+test('a reboot is a power-on for the devices, and leaves the disk as it is', async () => {
+  const run = await boot('--append', 'reboot')
+  expect(run.output.split('virtio: 5 functions on the bus')).toHaveLength(3)
+  expect(run.output).toMatch(/the disk has what was written before a reboot +PASS/)
+  expect(run.output).not.toContain('FAIL')
+  expect(run.status).toBe(0)
+})
+
 test('a disk image that cannot be read is exit status 2', async () => {
   const run = await headless(['--kernel', 'public/guests/virtio.elf', '--disk', '/nonexistent'])
   expect(run.errors).toContain('--disk /nonexistent: ENOENT')

@@ -17,10 +17,10 @@ export interface PciIdentity {
 }
 
 export class ConfigSpace {
-  readonly bytes = new Uint8Array(PCI_CONFIG_BYTES)
+  readonly #bytes = new Uint8Array(PCI_CONFIG_BYTES)
   /** A set bit can be changed by the guest. */
   readonly #writable = new Uint8Array(PCI_CONFIG_BYTES)
-  readonly #view = new DataView(this.bytes.buffer)
+  readonly #view = new DataView(this.#bytes.buffer)
   readonly #mask = new DataView(this.#writable.buffer)
   /** Where the next capability goes, and where its address is to be written. */
   #nextCapability: number = PciReg.HEADER_END
@@ -62,12 +62,12 @@ export class ConfigSpace {
   /** Appends a capability whose bytes after id and next pointer are `body`; returns its offset. */
   addCapability(id: number, body: Uint8Array): number {
     const at = this.#nextCapability
-    this.bytes[this.#lastPointer] = at
-    this.bytes[at] = id
-    this.bytes.set(body, at + 2)
+    this.#bytes[this.#lastPointer] = at
+    this.#bytes[at] = id
+    this.#bytes.set(body, at + 2)
     this.#lastPointer = at + 1
     this.#nextCapability = at + ((2 + body.length + 3) & ~3)
-    this.bytes[PciReg.STATUS] |= PciStatus.CAPABILITIES
+    this.#bytes[PciReg.STATUS] |= PciStatus.CAPABILITIES
     return at
   }
 
@@ -79,7 +79,7 @@ export class ConfigSpace {
   /** A load of 1, 2 or 4 bytes at an offset that is a multiple of that. */
   load(offset: number, length: number): number {
     let value = 0
-    for (let i = length - 1; i >= 0; i--) value = value * 256 + this.bytes[offset + i]
+    for (let i = length - 1; i >= 0; i--) value = value * 256 + this.#bytes[offset + i]
     return value
   }
 
@@ -87,7 +87,7 @@ export class ConfigSpace {
     for (let i = 0; i < length; i++) {
       const mask = this.#writable[offset + i]
       const byte = (value >>> (8 * i)) & 0xff
-      this.bytes[offset + i] = (this.bytes[offset + i] & ~mask) | (byte & mask)
+      this.#bytes[offset + i] = (this.#bytes[offset + i] & ~mask) | (byte & mask)
     }
   }
 }

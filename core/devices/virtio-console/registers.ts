@@ -1,7 +1,5 @@
 // virtio-console: configuration, queues and sizes (virtio 1.2, 5.3).
 
-import { byteRingSize } from '../byte-ring.ts'
-
 export const CONSOLE_DEVICE_TYPE = 3
 /** A communication controller of no other kind. */
 export const CONSOLE_CLASS_CODE = 0x078000
@@ -18,6 +16,3 @@ export const CONSOLE_QUEUE_SIZE = 64
 export const CONSOLE_INPUT_BYTES = 4096
 /** Guest to host: as much as the serial port's. */
 export const CONSOLE_OUTPUT_BYTES = 65_536
-
-/** Bytes of shared memory that the output's ring takes. */
-export const CONSOLE_RING_BYTES = byteRingSize(CONSOLE_OUTPUT_BYTES)

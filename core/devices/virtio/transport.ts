@@ -70,7 +70,7 @@ export class VirtioTransport implements VirtioPort {
     return this.#isr
   }
 
-  /** Runs `task` with the device's lock held; what it hands back to the driver is announced after it. */
+  /** Runs `task` with the device's lock held. */
   *locked<T>(task: () => KernelTask<T>): KernelTask<T> {
     yield* this.#lock.lock()
     try {
@@ -80,7 +80,10 @@ export class VirtioTransport implements VirtioPort {
     }
   }
 
-  /** Has the device do something of its own accord: like `locked`, and nothing unless the driver is ready. */
+  /**
+   * Has the device work on its queues of its own accord, with the lock held, if the driver is ready; the driver is
+   * interrupted for what was handed back, and its faults stop the device.
+   */
   *act(task: () => KernelTask<void>): KernelTask<void> {
     yield* this.locked(() => this.#guarded(task))
   }

@@ -32,12 +32,16 @@ const run = (
     child.on('close', (status) => done({ status, output, errors }))
   })
 
-/** Runs headless; each of `lines` is typed when the monitor's prompt appears. */
-export const headless = (args: readonly string[], lines: readonly string[] = []): Promise<Run> => {
+/** Runs headless; each of `lines` is typed when the prompt (the monitor's unless told) appears. */
+export const headless = (
+  args: readonly string[],
+  lines: readonly string[] = [],
+  prompt = 'gmem> ',
+): Promise<Run> => {
   const waiting = [...lines]
   let answered = 0
   return run('worker/node/headless.ts', args, (output) => {
-    const prompts = output.split('gmem> ').length - 1
+    const prompts = output.split(prompt).length - 1
     const line = prompts > answered ? waiting.shift() : undefined
     if (line === undefined) return null
     answered++
