@@ -1,5 +1,5 @@
 // `npm test`: everything that must hold, in one command. All steps run even if one fails, so that one run tells all.
-// usage: node scripts/test.mjs [--only STEP[,STEP ...]]      steps: lint types unit e2e soak (soak only when named)
+// usage: node scripts/test.mjs [--only STEP[,STEP ...]]      steps: lint types unit peers e2e soak (soak only when named)
 // Last line: `N passed, M failed`, tests of Vitest and Playwright together; a step that breaks without a failed
 // test (lint, types, a file that does not load) counts as one failure, and so does a skipped test.
 // Exit status 0 when nothing failed, 1 otherwise, 2 for bad arguments.
@@ -9,6 +9,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureChromium, findFirefox } from './browsers.mjs'
+import { runPeers } from './peers.mjs'
 import { root, setup } from './setup.mjs'
 
 /** @typedef {{ passed: number, failed: number }} Count */
@@ -141,6 +142,7 @@ const STEPS = {
     ),
   types: async () => counted(await run('tsc', ['-b'])),
   unit: () => vitest(),
+  peers: async () => runPeers(),
   e2e: () => playwright(),
   soak: async () => {
     const env = { GMEMSCOPE_SOAK: '1' }
@@ -148,7 +150,7 @@ const STEPS = {
     return { passed: unit.passed + e2e.passed, failed: unit.failed + e2e.failed }
   },
 }
-const DEFAULT_STEPS = ['lint', 'types', 'unit', 'e2e']
+const DEFAULT_STEPS = ['lint', 'types', 'unit', 'peers', 'e2e']
 
 /** @returns {string[]} the steps the command line asks for */
 function chosenSteps() {
