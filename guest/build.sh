@@ -17,7 +17,7 @@ flags="-march=rv64ima_zicsr_zifencei -mabi=lp64 -mcmodel=medany -msmall-data-lim
 
 # shellcheck disable=SC2086 # the flags are words
 {
-  for guest in monitor litmus; do
+  for guest in monitor litmus virtio; do
     "$cc" $flags -T lib/guest.ld -o "$out/$guest.elf" $guest/*.S $guest/*.c lib/*.c
   done
   # A program for Linux: what of lib/ needs no machine of its own.
@@ -29,5 +29,5 @@ chmod a-x "$out"/*.elf
   "$cc" -dumpfullversion
   find . -type f ! -name '*.md' | LC_ALL=C sort | xargs sha256sum
   cd "$out"
-  sha256sum gmem.elf litmus.elf monitor.elf
+  sha256sum gmem.elf litmus.elf monitor.elf virtio.elf
 } >"$out/manifest.txt"

@@ -4,6 +4,7 @@ import { expose } from 'comlink'
 import { Machine } from '../core/machine/machine.ts'
 import type { ThreadInit, VcpuInit } from '../core/machine/threads.ts'
 import { machineClock, sharedNow } from './clock.ts'
+import { openOverlay } from './disk-overlay.ts'
 import { pumpLoop } from './pump.ts'
 
 /** Posts the first message and waits for the answer: nobody may block before every worker runs. */
@@ -31,6 +32,7 @@ const machine = new Machine({
   epoch: sharedNow(),
   cores: navigator.hardwareConcurrency,
   createClock: machineClock,
+  openOverlay,
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
   defer: (callback) => void setTimeout(callback, 1),
   spawnVcpu,

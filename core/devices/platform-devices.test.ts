@@ -1,11 +1,12 @@
 // The devices wired together, as a guest's loads and stores reach them.
 import { expect, it } from 'vitest'
 import { PLIC_BASE, UART_BASE, UART_IRQ } from './memory-map.ts'
-import { PlatformDevices, UART_WORDS } from './platform-devices.ts'
+import { CONSOLE_RING, PlatformDevices } from './platform-devices.ts'
 import { PlicReg } from './plic/registers.ts'
-import { Ier, UartLayout, UartReg } from './uart16550/registers.ts'
+import { Ier, UartReg } from './uart16550/registers.ts'
+import { CONSOLE_RING_BYTES } from './virtio-console/registers.ts'
 
-const buffer = new SharedArrayBuffer(UART_WORDS + UartLayout.SIZE)
+const buffer = new SharedArrayBuffer(CONSOLE_RING + CONSOLE_RING_BYTES)
 const external = [false, false]
 const wire = (): PlatformDevices =>
   new PlatformDevices(buffer, 0, 2, (hart, level) => {

@@ -2,17 +2,25 @@
 //
 // Every worker makes its own instance over the same words; a vCPU thread uses it as its in-kernel device bus.
 
+import { ByteRing } from './byte-ring.ts'
 import { PLIC_BASE, UART_BASE, UART_IRQ, UART_SIZE } from './memory-map.ts'
 import { Plic } from './plic/device.ts'
 import { PLIC_SHARED_SIZE, PLIC_SIZE } from './plic/registers.ts'
 import { Uart16550 } from './uart16550/device.ts'
+import { UartLayout } from './uart16550/registers.ts'
+import { CONSOLE_OUTPUT_BYTES } from './virtio-console/registers.ts'
 
 /** Byte offset of the UART's words from the start of the device area; the PLIC's come first. */
 export const UART_WORDS = Math.ceil(PLIC_SHARED_SIZE / 64) * 64
 
+/** Byte offset of the ring that the virtio console prints into. */
+export const CONSOLE_RING = Math.ceil((UART_WORDS + UartLayout.SIZE) / 64) * 64
+
 export class PlatformDevices {
   readonly uart: Uart16550
   readonly plic: Plic
+  /** What the virtio console printed. */
+  readonly consoleOutput: ByteRing
 
   /**
    * `base`: byte offset of the device area in `buffer`. `setExternal` drives a hart's supervisor external
@@ -25,6 +33,7 @@ export class PlatformDevices {
     setExternal: (hart: number, level: boolean) => void,
   ) {
     this.plic = new Plic(buffer, base, harts, setExternal)
+    this.consoleOutput = new ByteRing(buffer, base + CONSOLE_RING, CONSOLE_OUTPUT_BYTES)
     this.uart = new Uart16550(buffer, base + UART_WORDS, (level) => this.plic.setLevel(UART_IRQ, level))
   }
 
@@ -32,6 +41,7 @@ export class PlatformDevices {
   reset(): void {
     this.plic.reset()
     this.uart.reset()
+    this.consoleOutput.reset()
   }
 
   /** True when a device's registers lie at guest physical address `gpa`. */

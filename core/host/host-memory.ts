@@ -53,6 +53,7 @@ export class HostMemory {
   readonly tables: MachineTables
   readonly parcels: ParcelTable
   readonly u8: Uint8Array
+  readonly u16: Uint16Array
   readonly i32: Int32Array
   readonly u32: Uint32Array
   readonly f64: Float64Array
@@ -66,6 +67,7 @@ export class HostMemory {
     this.tables = new MachineTables(this.buffer, this.layout)
     this.parcels = new ParcelTable(this.buffer, this.layout)
     this.u8 = new Uint8Array(this.buffer)
+    this.u16 = new Uint16Array(this.buffer)
     this.i32 = new Int32Array(this.buffer)
     this.u32 = new Uint32Array(this.buffer)
     this.f64 = new Float64Array(this.buffer)

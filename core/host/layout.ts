@@ -28,6 +28,8 @@ export const Header = {
   GENERATION: 9,
   /** Not 0: the timer thread and the hypervisor's pump end. */
   STOP: 10,
+  /** Not 0: the guest has a PCI bus. */
+  PCI_BUS: 11,
 } as const
 
 export const MAX_VMS = 4

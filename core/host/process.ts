@@ -136,6 +136,24 @@ export class Process {
     return { ok: true, value: bytes.length }
   }
 
+  /**
+   * Loads an aligned 16-bit word as one access that later ones do not overtake, as what is shared with a guest's
+   * running vCPUs needs.
+   */
+  *load16(at: Hva): KernelTask<Access<number>> {
+    const pfn = this.pages.reach(Math.floor(at / PAGE_SIZE), false) ?? (yield* this.access(at, false))
+    if (typeof pfn !== 'number') return pfn
+    return { ok: true, value: Atomics.load(this.host.memory.u16, (pfn * PAGE_SIZE + (at % PAGE_SIZE)) / 2) }
+  }
+
+  /** Stores one; earlier stores are seen first. */
+  *store16(at: Hva, value: number): KernelTask<Access<number>> {
+    const pfn = this.pages.reach(Math.floor(at / PAGE_SIZE), true) ?? (yield* this.access(at, true))
+    if (typeof pfn !== 'number') return pfn
+    Atomics.store(this.host.memory.u16, (pfn * PAGE_SIZE + (at % PAGE_SIZE)) / 2, value)
+    return { ok: true, value: 2 }
+  }
+
   /** Takes the fault of an access, if any, and records the signal it raised. */
   *access(address: number, write: boolean): KernelTask<Pfn | Fault> {
     yield* this.mmapLock.readLock()

@@ -238,6 +238,15 @@ export class Syscalls {
     return this.process.store(at, bytes)
   }
 
+  /** The same for an aligned 16-bit word, never torn and in order (Process.load16). */
+  load16(at: Hva): KernelTask<Access<number>> {
+    return this.process.load16(at)
+  }
+
+  store16(at: Hva, value: number): KernelTask<Access<number>> {
+    return this.process.store16(at, value)
+  }
+
   /** fork(2): the child's system calls. */
   *fork(): KernelTask<Syscalls> {
     return new Syscalls(yield* fork(this.process))

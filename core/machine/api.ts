@@ -3,6 +3,8 @@
 // The hypervisor worker implements it. Everything that is drawn comes from the shared tables (view.ts), never
 // from what a call returned.
 
+import type { BalloonStats } from '../devices/virtio-balloon/device.ts'
+import type { BlkStats } from '../devices/virtio-blk/device.ts'
 import type { CompactionReport } from '../host/compaction.ts'
 import type { PressureReport } from '../host/pressure.ts'
 import type { HostResult } from '../vmm/host-actions.ts'
@@ -13,6 +15,21 @@ export type { PressureReport } from '../host/pressure.ts'
 export type { ReclaimKind as PressureKind } from '../host/reclaim.ts'
 export type { HostResult } from '../vmm/host-actions.ts'
 export type { HostChoice } from './host-choice.ts'
+
+/** A disk. What the guest writes never changes the image. */
+export interface DiskConfig {
+  readonly image: Uint8Array
+  /** True: what the guest writes outlives the machine, wherever its platform keeps such things; by the image's contents. */
+  readonly persistent: boolean
+}
+
+/** Devices on a PCI bus, which is there when one of them is. */
+export interface VirtioConfig {
+  readonly console?: boolean
+  readonly disk?: DiskConfig
+  readonly rng?: boolean
+  readonly balloon?: boolean
+}
 
 /** What to build a machine from. */
 export interface MachineConfig {
@@ -30,6 +47,8 @@ export interface MachineConfig {
   readonly private: boolean
   /** The emulated host it runs on. */
   readonly host: HostChoice
+  /** Left out: no PCI bus. */
+  readonly virtio?: VirtioConfig
 }
 
 /** The machine's state, in the header of host memory (Header.MACHINE_STATE). */
@@ -118,6 +137,18 @@ export interface HostState {
   readonly pressure: PressureReport
 }
 
+/** Counters of the devices that the machine has. */
+export interface DeviceStats {
+  readonly disk?: Readonly<BlkStats>
+  readonly balloon?: Readonly<BalloonStats> & {
+    /** Pages that the host wants in the balloon, and that the driver says are in it. */
+    readonly target: number
+    readonly actual: number
+    /** Pages whose memory went back to the host, inflated and reported ones. */
+    readonly reclaimed: number
+  }
+}
+
 /** Counters for `--stats` and the status bar. */
 export interface MachineStats {
   readonly seconds: number
@@ -127,6 +158,7 @@ export interface MachineStats {
   readonly conversions: number
   readonly remoteFlushes: number
   readonly zapped: number
+  readonly devices: DeviceStats
 }
 
 /** How kernel paths run. `slow`: one step every `stepMs` milliseconds, locks stay held. */
@@ -168,6 +200,12 @@ export interface MachineApi {
   setPolicy(policy: ConversionPolicy): Promise<void>
   /** Serial input; returns how many bytes the UART's buffer took (send the rest later). */
   consoleInput(bytes: Uint8Array): Promise<number>
+  /** The same for the virtio console. Rejects on a machine without one. */
+  virtioConsoleInput(bytes: Uint8Array): Promise<number>
+  /** The terminal that shows the virtio console has another size: 1 to 65535 each. Rejects on a machine without one. */
+  resizeVirtioConsole(columns: number, rows: number): Promise<void>
+  /** Asks the guest to give `bytes` of its RAM back (virtio-balloon). Rejects on a machine without a balloon. */
+  setBalloon(bytes: number): Promise<void>
   /** The VMM process loads `length` bytes at its own mapping of that guest page. */
   hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>>
   hostWrite(gpa: number, bytes: Uint8Array): Promise<HostResult<number>>

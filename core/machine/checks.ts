@@ -33,8 +33,20 @@ export const checkTaskMode = (mode: TaskMode): void => {
     throw new RangeError(`${mode.stepMs} ms is no time between two steps`)
 }
 
+/** The size of a terminal, in characters. Throws RangeError. */
+export const checkTerminal = (columns: number, rows: number): void => {
+  const fits = (value: number): boolean => isCount(value) && value > 0 && value <= 0xffff
+  if (!fits(columns) || !fits(rows)) throw new RangeError(`${columns} x ${rows} is no size of a terminal`)
+}
+
+/** What a balloon is to hold of `ramBytes` of guest RAM, in bytes. Throws RangeError. */
+export const checkBalloon = (bytes: number, ramBytes: number): void => {
+  if (!isCount(bytes) || bytes > ramBytes)
+    throw new RangeError(`a balloon holds 0 to ${ramBytes} bytes, all of guest RAM: not ${bytes}`)
+}
+
 /** Throws RangeError. */
-export const checkConfig = ({ vcpus, hostBytes, ramBytes, host }: MachineConfig): void => {
+export const checkConfig = ({ vcpus, hostBytes, ramBytes, host, virtio }: MachineConfig): void => {
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS)
     throw new RangeError(`a machine has 1 to ${MAX_VCPUS} vCPUs, not ${vcpus}`)
   if (!isCount(ramBytes) || ramBytes === 0 || ramBytes % PAGE_SIZE !== 0)
@@ -46,5 +58,6 @@ export const checkConfig = ({ vcpus, hostBytes, ramBytes, host }: MachineConfig)
   if (!reclaimPolicies.includes(host.gunyahReclaim))
     throw new RangeError(`no reclaim policy is called ${host.gunyahReclaim}`)
   if (!storeKinds.includes(host.gmemStore)) throw new RangeError(`no folio store is called ${host.gmemStore}`)
+  if (virtio?.disk?.image.length === 0) throw new RangeError('the disk image is empty')
   if (host.nodes !== 1 && host.nodes !== 2) throw new RangeError(`a host has 1 or 2 nodes, not ${host.nodes}`)
 }

@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Header } from '../host/layout.ts'
 import type { MachineConfig } from './api.ts'
+import { deviceRegionsOf } from './device-regions.ts'
 import { defaultHostChoice } from './host-choice.ts'
 import { Machine } from './machine.ts'
+import { MachineView } from './view.ts'
 
 const PAGE = 4096
 const MIB = 2 ** 20
@@ -49,7 +51,7 @@ const created = async (change: Partial<MachineConfig> = {}) => {
   const machine = newMachine()
   const memory = await machine.create({ ...config, ...change }, events)
   const stop = (): void => void Atomics.store(new Int32Array(memory.buffer), Header.STOP, 1)
-  return { machine, stop }
+  return { machine, memory, stop }
 }
 
 const BAD = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, 0.5, 2 ** 53]
@@ -109,6 +111,45 @@ test.each(['7.2', 'next-in-place'] as const)(
     stop()
   },
 )
+
+test('the registers on the axis are those of the devices that there are', async () => {
+  const names = (memory: WebAssembly.Memory): string[] =>
+    deviceRegionsOf(new MachineView(memory)).map(({ name }) => name)
+  const bare = await created()
+  expect(names(bare.memory)).toContain('RTC goldfish')
+  expect(names(bare.memory)).not.toContain('PCI memory')
+  bare.stop()
+  const { memory, stop } = await created({ virtio: { rng: true } })
+  expect(names(memory)).toEqual(expect.arrayContaining(['PCI configuration', 'PCI memory']))
+  stop()
+})
+
+test('V6 devices that are not there, and sizes that they cannot have, are refused', async () => {
+  const bare = await created()
+  await expect(bare.machine.virtioConsoleInput(Uint8Array.of(1))).rejects.toThrow(/no virtio console/)
+  await expect(bare.machine.resizeVirtioConsole(80, 25)).rejects.toThrow(/no virtio console/)
+  await expect(bare.machine.setBalloon(0)).rejects.toThrow(/no balloon/)
+  bare.stop()
+  const { machine, stop } = await created({ virtio: { console: true, balloon: true } })
+  for (const size of [...BAD, 0, 0x10000]) {
+    await expect(machine.resizeVirtioConsole(size, 25), String(size)).rejects.toThrow(/no size of a terminal/)
+    await expect(machine.resizeVirtioConsole(80, size), String(size)).rejects.toThrow(/no size of a terminal/)
+  }
+  for (const bytes of [...BAD, config.ramBytes + 1])
+    await expect(machine.setBalloon(bytes), String(bytes)).rejects.toThrow(/a balloon holds/)
+  await machine.resizeVirtioConsole(132, 43)
+  await machine.setBalloon(4 * MIB)
+  expect((await machine.stats()).devices).toEqual({
+    balloon: { inflated: 0, deflated: 0, reported: 0, target: 1024, actual: 0, reclaimed: 0 },
+  })
+  // What is typed waits for a driver, and no more of it than fits.
+  expect(await machine.virtioConsoleInput(new Uint8Array(5000))).toBe(4096)
+  stop()
+  const empty = { image: new Uint8Array(0), persistent: false }
+  await expect(created({ virtio: { disk: empty } })).rejects.toThrow(/disk image is empty/)
+  const kept = { image: new Uint8Array(512), persistent: true }
+  await expect(created({ virtio: { disk: kept } })).rejects.toThrow(/cannot be kept here/)
+})
 
 test('V6 a machine that cannot be is refused before anything is made', async () => {
   for (const vcpus of [...BAD, 0, 9]) await expect(created({ vcpus }), String(vcpus)).rejects.toThrow(/vCPUs/)

@@ -3,6 +3,7 @@
 // Lives in the hypervisor thread. The platform gives it vCPU threads, a timer and someone to call `pump`.
 
 import type { PlatformDevices } from '../devices/platform-devices.ts'
+import type { BlockBackend } from '../devices/virtio-blk/backend.ts'
 import { Vcpu } from '../engine/vcpu-block.ts'
 import { VcpuCommand, VcpuDoorbell, VcpuMode, VcpuWords } from '../hart/requests.ts'
 import { Host } from '../host/host.ts'
@@ -36,7 +37,16 @@ import {
   type PressureReport,
   type TaskMode,
 } from './api.ts'
-import { checkConfig, checkFrames, checkGuestRange, checkTaskMode } from './checks.ts'
+import {
+  checkBalloon,
+  checkConfig,
+  checkFrames,
+  checkGuestRange,
+  checkTaskMode,
+  checkTerminal,
+} from './checks.ts'
+import { openDisk } from './disk.ts'
+import { GuestDevices, pciSlots } from './guest-devices.ts'
 import { HostPanel } from './host-panel.ts'
 import { inspectPage } from './inspect.ts'
 import { makeVmm } from './make-vmm.ts'
@@ -52,16 +62,21 @@ interface Incarnation {
   readonly host: Host
   readonly vmm: Vmm
   readonly panel: HostPanel
+  readonly guestDevices: GuestDevices
   readonly loops: readonly VcpuRunner[]
 }
 
 /** What lives as long as the machine. */
-interface Built {
+interface Lasting {
   readonly config: MachineConfig
   readonly events: MachineEvents
   readonly memory: HostMemory
   readonly devices: PlatformDevices
   readonly placement: GuestPlacement
+  readonly disk: BlockBackend | null
+}
+
+interface Built extends Lasting {
   incarnation: Incarnation
 }
 
@@ -87,7 +102,12 @@ export class Machine implements MachineApi, Pumped {
   async create(config: MachineConfig, events: MachineEvents): Promise<WebAssembly.Memory> {
     if (this.#built) throw new Error('this hypervisor has its machine already: start another one')
     checkConfig(config)
-    const placement = placeGuest({ ...config, rngSeed: this.#platform.randomBytes(SEED_BYTES) })
+    const placement = placeGuest({
+      ...config,
+      rngSeed: this.#platform.randomBytes(SEED_BYTES),
+      pciSlots: pciSlots(config.virtio ?? {}),
+    })
+    const disk = await openDisk(this.#platform, config.virtio?.disk)
     const memory = HostMemory.create(config.hostBytes)
     const threads = { memory: memory.memory, vcpuCount: config.vcpus, epoch: this.#platform.epoch }
     await Promise.all([
@@ -102,8 +122,8 @@ export class Machine implements MachineApi, Pumped {
       ),
     ])
     const devices = attachDevices(memory, config.vcpus)
-    const incarnation = this.#powerOn(config, memory, devices, placement, events)
-    this.#built = { config, events, memory, devices, placement, incarnation }
+    const lasting = { config, events, memory, devices, placement, disk }
+    this.#built = { ...lasting, incarnation: this.#powerOn(lasting) }
     this.#setState(MachineState.paused)
     this.#platform.startPump(memory.buffer, this)
     return memory.memory
@@ -134,6 +154,21 @@ export class Machine implements MachineApi, Pumped {
 
   async consoleInput(bytes: Uint8Array): Promise<number> {
     return this.#machine().devices.uart.receive(bytes)
+  }
+
+  async virtioConsoleInput(bytes: Uint8Array): Promise<number> {
+    return this.#task('console input', ({ guestDevices }) => guestDevices.typed(bytes))
+  }
+
+  async resizeVirtioConsole(columns: number, rows: number): Promise<void> {
+    checkTerminal(columns, rows)
+    this.#machine().incarnation.guestDevices.resized(columns, rows)
+  }
+
+  async setBalloon(bytes: number): Promise<void> {
+    const { config, incarnation } = this.#machine()
+    checkBalloon(bytes, config.ramBytes)
+    incarnation.guestDevices.ballooned(bytes)
   }
 
   hostRead(gpa: number, length: number): Promise<HostResult<Uint8Array>> {
@@ -193,7 +228,8 @@ export class Machine implements MachineApi, Pumped {
     const { memory, config, incarnation } = this.#machine()
     const running = this.#running > 0 ? this.#now() - this.#runningSince : 0
     const seconds = (this.#runTicks + running) / TIMEBASE_HZ
-    return machineStats(memory, incarnation.vmm.row, config.vcpus, seconds)
+    const devices = incarnation.guestDevices.stats()
+    return machineStats(memory, incarnation.vmm.row, config.vcpus, seconds, devices)
   }
 
   async kernelTasks(): Promise<readonly KernelTaskState[]> {
@@ -214,8 +250,10 @@ export class Machine implements MachineApi, Pumped {
   }
 
   pump(): boolean {
-    const scheduler = this.#built?.incarnation.host.scheduler
-    if (!scheduler) return false
+    if (!this.#built) return false
+    const { host, guestDevices } = this.#built.incarnation
+    const { scheduler } = host
+    guestDevices.poll()
     const before = scheduler.progress
     scheduler.pump()
     return scheduler.progress !== before
@@ -229,10 +267,13 @@ export class Machine implements MachineApi, Pumped {
   }
 
   wantsPumpIn(): number {
-    const scheduler = this.#built?.incarnation.host.scheduler
-    if (scheduler?.mode.kind === 'run' && scheduler.gaveWay) return 0
-    if (scheduler?.mode.kind !== 'slow' || scheduler.tasks.length === 0) return Number.POSITIVE_INFINITY
-    return Math.max(1, scheduler.nextStepAt - Date.now())
+    if (!this.#built) return Number.POSITIVE_INFINITY
+    const { host, guestDevices } = this.#built.incarnation
+    const { scheduler } = host
+    if (scheduler.mode.kind === 'run' && scheduler.gaveWay) return 0
+    const devices = Math.max(1, guestDevices.wantsPollIn)
+    if (scheduler.mode.kind !== 'slow' || scheduler.tasks.length === 0) return devices
+    return Math.min(devices, Math.max(1, scheduler.nextStepAt - Date.now()))
   }
 
   /** One change of the machine's life at a time: what comes meanwhile waits. */
@@ -273,7 +314,7 @@ export class Machine implements MachineApi, Pumped {
 
   async #reset(): Promise<void> {
     const built = this.#machine()
-    const { config, memory, devices, placement, events } = built
+    const { config, memory } = built
     const { scheduler } = built.incarnation.host
     await this.#pause()
     // What the host process was doing ends before its host does.
@@ -285,18 +326,12 @@ export class Machine implements MachineApi, Pumped {
     memory.i32[Header.HEARTBEAT] = heartbeat
     await this.#resetThreads(memory, config.vcpus)
     this.#runTicks = 0
-    built.incarnation = this.#powerOn(config, memory, devices, placement, events)
+    built.incarnation = this.#powerOn(built)
     this.#setState(MachineState.paused)
   }
 
   /** Builds host, KVM and VMM in cleared memory and loads the guest. */
-  #powerOn(
-    config: MachineConfig,
-    memory: HostMemory,
-    devices: PlatformDevices,
-    placement: GuestPlacement,
-    events: MachineEvents,
-  ): Incarnation {
+  #powerOn({ config, memory, devices, placement, events, disk }: Lasting): Incarnation {
     devices.reset()
     const host = new Host(memory, {
       nodes: config.host.nodes,
@@ -307,14 +342,24 @@ export class Machine implements MachineApi, Pumped {
     host.scheduler.setMode(this.#taskMode)
     const notices = new Notices(events.notice, () => (this.#now() * 1000) / TIMEBASE_HZ)
     host.scheduler.onFailure = (task) => notices.taskFailed(task.name, task.error)
+    memory.i32[Header.PCI_BUS] = pciSlots(config.virtio ?? {}).length > 0 ? 1 : 0
+    const guestDevices = new GuestDevices({
+      vmm,
+      devices,
+      config: config.virtio ?? {},
+      disk,
+      notices,
+      randomBytes: (count) => this.#platform.randomBytes(count),
+    })
     const hooks: VcpuLoopHooks = {
       paused: () => this.#pausing,
       acceptsConversions: () => this.#policy === 'accept',
       consoleByte: (byte) => devices.uart.emit(byte),
+      mmio: guestDevices.mmio,
       notices,
     }
     const loops = vmm.vcpus.map((_vcpu, index) => vmm.runner(index, hooks))
-    return { host, vmm, panel: new HostPanel(host, vmm, config.host), loops }
+    return { host, vmm, panel: new HostPanel(host, vmm, config.host), guestDevices, loops }
   }
 
   /** A vCPU's loop returned. A guest's end stops the others; what they return then says no more. */

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { DriverFault, GuestMemoryFault } from '../devices/virtio/device-memory.ts'
 import type { MachineNotice } from './api.ts'
 import { Notices } from './notices.ts'
 
@@ -39,4 +40,25 @@ test('a refused conversion names the page and the remedy, a fault for want of me
   notices.poisoned(0, 0x80001000)
   expect(sent[3]).toMatchObject({ title: 'Poisoned page at 0x80001000', gpa: 0x80001000 })
   expect(sent[3].detail).toContain('punch it')
+})
+
+test('a device that stops says why, and what to do about private memory', () => {
+  const sent: MachineNotice[] = []
+  const notices = new Notices(
+    (notice) => sent.push(notice),
+    () => 0,
+  )
+  notices.deviceStopped('virtio-blk', new GuestMemoryFault(0x80001000, 'private', 'ENODEV'))
+  expect(sent[0]).toMatchObject({ severity: 'error', title: 'virtio-blk needs a reset', gpa: 0x80001000 })
+  expect(sent[0].detail).toContain('0x80001000, which is private')
+  expect(sent[0].detail).toContain('failed with ENODEV')
+  expect(sent[0].detail).toContain('have the guest share the page, or start the machine with shared memory')
+  notices.deviceStopped('virtio-rng', new DriverFault('a chain of descriptors is a loop'))
+  expect(sent[1]).not.toHaveProperty('gpa')
+  expect(sent[1].detail).toContain('broke the rules: a chain of descriptors is a loop.')
+  expect(sent[1].detail).not.toContain('shared')
+  notices.deviceStopped('virtio-rng', new GuestMemoryFault(0x1000, 'outside', 'EFAULT'))
+  expect(sent[2].detail).toContain('0x1000, which is no guest RAM')
+  notices.diskFailed(new Error('the quota is used up'))
+  expect(sent[3].detail).toBe('the quota is used up. The guest got an I/O error.')
 })

@@ -1,6 +1,7 @@
 // What the machine tells a person, in words, and not more often than a person can read.
 
 import { PAGE_SIZE } from '../base/units.ts'
+import { type DriverFault, GuestMemoryFault, type Unreachable } from '../devices/virtio/device-memory.ts'
 import type { VmmNotices } from '../vmm/vcpu-hooks.ts'
 import type { MachineNotice } from './api.ts'
 
@@ -10,6 +11,28 @@ const PER_SECOND = 4
 const hex = (value: number): string => `0x${value.toString(16)}`
 const count = (pages: number): string => (pages === 1 ? '1 page' : `${pages} pages`)
 const kind = (isPrivate: boolean): string => (isPrivate ? 'private' : 'shared')
+
+/** What keeps a device from guest memory, for a person. */
+const unreachable = ({ gpa, why, error }: GuestMemoryFault): string => {
+  switch (why) {
+    case 'outside':
+      return `The driver gave it the address ${hex(gpa)}, which is no guest RAM.`
+    case 'private':
+      return `It reached for guest memory at ${hex(gpa)}, which is private: the VMM's access failed with ${error}.`
+    case 'poisoned':
+      return `It reached for guest memory at ${hex(gpa)}, which has a memory error: the VMM's access failed with ${error}.`
+    case 'unbacked':
+      return `It reached for guest memory at ${hex(gpa)}, for which the host had no frame: the VMM's access failed with ${error}.`
+  }
+}
+
+/** What a person can do about it, where something can be done. */
+const remedies: Partial<Record<Unreachable, string>> = {
+  private:
+    ' Queues and buffers must be shared with the host: have the guest share the page, or start the machine with shared memory.',
+  poisoned: ' Punch the page in the host panel first.',
+  unbacked: ' Release the memory pressure first.',
+}
 
 export class Notices implements VmmNotices {
   readonly #send: (notice: MachineNotice) => void
@@ -93,6 +116,28 @@ export class Notices implements VmmNotices {
       title: gpa === null ? 'Poisoned page' : `Poisoned page at ${hex(gpa)}`,
       detail: `KVM_RUN of vCPU ${vcpu} failed with EHWPOISON: the frame behind the page has a memory error, and its contents are lost. The vCPU waits until the page has another frame: punch it in the host panel, and it reads as zeroes.`,
       ...(gpa === null ? {} : { gpa }),
+    })
+  }
+
+  /** A device stopped over what its driver gave it. */
+  deviceStopped(device: string, fault: DriverFault): void {
+    const memory = fault instanceof GuestMemoryFault ? fault : null
+    const remedy = memory === null ? '' : (remedies[memory.why] ?? '')
+    const cause = memory ? unreachable(memory) : `The driver broke the rules: ${fault.message}.`
+    this.#pass({
+      severity: 'error',
+      title: `${device} needs a reset`,
+      detail: `${cause} The device set DEVICE_NEEDS_RESET and does nothing until its driver resets it.${remedy}`,
+      ...(memory ? { gpa: memory.gpa } : {}),
+    })
+  }
+
+  /** What is behind the disk failed; the guest saw an I/O error. */
+  diskFailed(error: Error): void {
+    this.#pass({
+      severity: 'error',
+      title: 'A disk request failed',
+      detail: `${error.message}. The guest got an I/O error.`,
     })
   }
 

@@ -1,5 +1,6 @@
 // What a machine needs from where it runs: threads, a clock, randomness, and someone to call its pump.
 
+import type { Overlay } from '../devices/virtio-blk/overlay.ts'
 import type { ThreadInit, VcpuInit } from './threads.ts'
 
 /** What the hypervisor thread's main loop drives. */
@@ -20,6 +21,11 @@ export interface Platform {
   /** A clock in ticks of TIMEBASE_HZ since an epoch, the same in every thread. */
   createClock(epoch: number): () => number
   randomBytes(count: number): Uint8Array
+  /**
+   * Opens what was kept of a guest's writes to a disk with this image, by its contents. Rejects with the cause and the
+   * remedy. Absent: nothing can be kept here.
+   */
+  openOverlay?(image: Uint8Array): Promise<Overlay>
   /** Calls back after a turn of the event loop. */
   defer(callback: () => void): void
   /** Starts a vCPU thread and resolves when it is ready to block. */

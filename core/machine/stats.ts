@@ -6,7 +6,7 @@ import { vcpuStatOffset, vcpuStats } from '../hart/vcpu-stats.ts'
 import type { HostMemory } from '../host/host-memory.ts'
 import { vcpuBlock } from '../host/layout.ts'
 import { VmFloat } from '../host/tables.ts'
-import type { MachineStats } from './api.ts'
+import type { DeviceStats, MachineStats } from './api.ts'
 
 /** `vm`: its row in the VM table. `seconds`: time it has been running. */
 export const machineStats = (
@@ -14,6 +14,7 @@ export const machineStats = (
   vm: number,
   vcpus: number,
   seconds: number,
+  devices: DeviceStats,
 ): MachineStats => {
   const registers = Array.from(
     { length: vcpus },
@@ -32,5 +33,6 @@ export const machineStats = (
     conversions: tables.vmFloat(vm, VmFloat.CONVERSIONS),
     remoteFlushes: tables.vmFloat(vm, VmFloat.REMOTE_FLUSHES),
     zapped: tables.vmFloat(vm, VmFloat.ZAPPED),
+    devices,
   }
 }

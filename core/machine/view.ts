@@ -1,8 +1,9 @@
 // Read access to a machine's shared tables: what the page draws from.
 
 import { ByteRing } from '../devices/byte-ring.ts'
-import { UART_WORDS } from '../devices/platform-devices.ts'
+import { CONSOLE_RING, UART_WORDS } from '../devices/platform-devices.ts'
 import { TX_CAPACITY, UartLayout } from '../devices/uart16550/registers.ts'
+import { CONSOLE_OUTPUT_BYTES } from '../devices/virtio-console/registers.ts'
 import { FolioTable } from '../host/folio-table.ts'
 import {
   type HostLayout,
@@ -33,6 +34,8 @@ export class MachineView {
   readonly traces: readonly TraceRing[]
   /** The serial line's output. This view is its one reader; bytes it takes are gone from the ring. */
   readonly console: ByteRing
+  /** The virtio console's output, likewise. */
+  readonly virtioConsole: ByteRing
   readonly #words: Int32Array
 
   constructor(memory: WebAssembly.Memory) {
@@ -48,6 +51,8 @@ export class MachineView {
       return ring
     })
     const transmit = this.layout.devices + UART_WORDS + UartLayout.TX_RING
+    const printed = this.layout.devices + CONSOLE_RING
+    this.virtioConsole = new ByteRing(memory.buffer, printed, CONSOLE_OUTPUT_BYTES)
     this.console = new ByteRing(memory.buffer, transmit, TX_CAPACITY)
   }
 

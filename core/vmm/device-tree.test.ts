@@ -11,6 +11,7 @@ const description: MachineDescription = {
   timebaseHz: 10_000_000,
   bootargs: 'console=ttyS0',
   rngSeed: seed,
+  pciSlots: [],
 }
 
 const { root } = readFdt(buildDeviceTree(description))
@@ -47,6 +48,25 @@ describe('device tree', () => {
     expect(cells('/soc/plic@c000000', 'interrupts-extended')).toEqual([intc[0], 9, intc[1], 9])
     expect(new Set([plic, ...intc]).size).toBe(3)
     expect(text('/chosen', 'stdout-path')).toBe('/soc/serial@10000000')
+  })
+
+  it('names the clock, and a PCI bus only where it has devices', () => {
+    expect(text('/soc/rtc@101000', 'compatible')).toBe('google,goldfish-rtc')
+    expect(cells('/soc/rtc@101000', 'interrupts')).toEqual([11])
+    expect(fdtFind(root, '/soc/pci@30000000')).toBeUndefined()
+    const tree = readFdt(buildDeviceTree({ ...description, pciSlots: [1, 4] })).root
+    const bus = '/soc/pci@30000000'
+    expect(fdtText(bytes(bus, 'compatible', tree))).toBe('pci-host-ecam-generic')
+    expect(fdtCells(bytes(bus, 'reg', tree))).toEqual([0, 0x30000000, 0, 0x100000])
+    expect(fdtCells(bytes(bus, 'bus-range', tree))).toEqual([0, 0])
+    expect(fdtCells(bytes(bus, 'ranges', tree))).toEqual([
+      0x2000000, 0, 0x40000000, 0, 0x40000000, 0, 0x40000000,
+    ])
+    const [plic] = cells('/soc/plic@c000000', 'phandle')
+    expect(fdtCells(bytes(bus, 'interrupt-map', tree))).toEqual([
+      ...[1 << 11, 0, 0, 1, plic, 16],
+      ...[4 << 11, 0, 0, 1, plic, 19],
+    ])
   })
 
   it('passes command line, seed and initrd', () => {

@@ -76,6 +76,12 @@ export abstract class GuestMemory extends GuestRam {
     return result
   }
 
+  /** Where there is no file the pages are dropped from anonymous memory. */
+  override *reclaim(gpa: number, size: number): KernelTask<number> {
+    if (this.gmemFd >= 0) return yield* this.punch(gpa, size)
+    return yield* this.owner.syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED)
+  }
+
   /** A memory error leaves its mark in the VMM's page table too, which outlives the folio: it is dropped with it. */
   protected *forgetErrors(start: number, end: number): KernelTask<void> {
     yield* this.owner.syscalls.madvise(this.hvaOf(start), end - start, Advice.DONTNEED)

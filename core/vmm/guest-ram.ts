@@ -46,6 +46,14 @@ export abstract class GuestRam {
     return this.syscalls.fallocate(this.gmemFd, mode, this.offsetOf(gpa), size)
   }
 
+  /**
+   * Gives the host back the pages of [gpa, gpa + size), whose contents the guest does not need. The next touch finds
+   * zeroes. Returns 0 or -errno.
+   */
+  reclaim(gpa: number, size: number): KernelTask<number> {
+    return this.punch(gpa, size)
+  }
+
   /** Byte offset in the guest memory file of a guest physical address of RAM. */
   offsetOf(gpa: number): number {
     return gpa - RAM_BASE

@@ -12,7 +12,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url))
 const sources = join(repository, 'guest')
 const built = join(repository, 'public/guests')
 const manifest = readFileSync(join(built, 'manifest.txt'), 'utf8')
-const guests = ['litmus.elf', 'monitor.elf']
+const guests = ['litmus.elf', 'monitor.elf', 'virtio.elf']
 /** A program for Linux, in the initial RAM disk. */
 const programs = ['gmem.elf']
 

@@ -8,6 +8,7 @@ import { SbiCovg } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Asker } from '../trace/events.ts'
 import type { GunyahVmm, GunyahVmmVcpu } from './gunyah-vmm.ts'
+import { serveMmio } from './mmio.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
 
 export class GunyahLoop {
@@ -40,8 +41,7 @@ export class GunyahLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case VcpuExit.MMIO:
-        // Nothing is there: as on a bus nobody answers, loads read ones and stores are lost.
-        if (!run.mmio.write) run.setMmioData(-1, -1)
+        yield* serveMmio(this.#hooks.mmio, run)
         return null
       case VcpuExit.PAGE_FAULT:
         yield* this.#pageFault()

@@ -19,6 +19,8 @@ export interface GuestSource {
   readonly vcpus: number
   /** 32 random bytes for the guest's random pool. */
   readonly rngSeed: Uint8Array
+  /** Slots of PCI devices; none, and there is no bus. */
+  readonly pciSlots: readonly number[]
 }
 
 export interface GuestPlacement {
@@ -90,6 +92,7 @@ export const placeGuest = (source: GuestSource): GuestPlacement => {
     timebaseHz: TIMEBASE_HZ,
     bootargs: source.append,
     rngSeed: source.rngSeed,
+    pciSlots: source.pciSlots,
     ...(source.initrd ? { initrd: { start: initrdStart, end: initrdStart + source.initrd.length } } : {}),
   })
   const extra: Segment[] = [{ gpa: deviceTreeGpa, data: deviceTree, memSize: deviceTree.length }]

@@ -36,6 +36,13 @@ export class TwoBackings extends GuestMemory {
     yield* toPrivate ? syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED) : this.punch(gpa, size)
   }
 
+  /** Private pages lie in the file, shared ones in anonymous memory. */
+  override *reclaim(gpa: number, size: number): KernelTask<number> {
+    const result = yield* this.punch(gpa, size)
+    if (result < 0) return result
+    return yield* this.owner.syscalls.madvise(this.hvaOf(gpa), size, Advice.DONTNEED)
+  }
+
   /** A shared page that had a memory error is none of the file's: to get another frame it is dropped from memory. */
   protected override *forgetErrors(start: number, end: number): KernelTask<void> {
     for (const page of this.failedPages) {

@@ -1,5 +1,7 @@
 // What a vCPU's loop tells and asks whoever runs the machine, and how it ends.
 
+import type { MmioBus } from '../devices/mmio-bus.ts'
+
 /** Told about exits that need explaining. */
 export interface VmmNotices {
   /** A memory-fault exit over private and shared; `repaired`: the attribute is now what the guest wants. */
@@ -23,6 +25,8 @@ export interface VcpuLoopHooks {
   acceptsConversions(): boolean
   /** A byte that the guest wrote by SBI; false when there is no room. */
   consoleByte(byte: number): boolean
+  /** What answers accesses that exit as MMIO. */
+  readonly mmio: MmioBus
   readonly notices: VmmNotices
 }
 

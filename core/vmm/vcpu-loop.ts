@@ -12,6 +12,7 @@ import { answerConversion } from './conversions.ts'
 import { hostRead } from './host-actions.ts'
 import type { KvmVmm, KvmVmmVcpu } from './kvm-vmm.ts'
 import { MemoryFaults } from './memory-faults.ts'
+import { serveMmio } from './mmio.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
 
 /** What a hypercall answers for an SBI error. */
@@ -20,8 +21,6 @@ const hypercallErrors = new Map<number, number>([
   [SbiError.INVALID_ADDRESS, HypercallError.EINVAL],
   [SbiError.FAILED, HypercallError.EFAULT],
 ])
-
-const NOTHING_THERE = [-1, -1] as const
 
 // biome-ignore lint/correctness/useYield: nobody needs to be asked
 function* notSupported(): KernelTask<number> {
@@ -94,14 +93,14 @@ export class VcpuLoop {
     }
   }
 
-  /** A device of the VMM's. Where there is none, as on a bus nobody answers, loads read ones and stores are lost. */
+  /** The vCPU's own doorbell, or a device on the machine's bus. */
   *#mmio(): KernelTask<void> {
     const { run } = this.#vcpu.vcpu
     const { gpa, length, write, low, high } = run.mmio
     const offset = gpa - DOORBELL_BASE
-    const rings = offset >= 0 && offset < DOORBELL_SIZE
-    if (!write) run.setMmioData(...(rings ? yield* this.#doorbell.load(offset, length) : NOTHING_THERE))
-    else if (rings) this.#doorbell.store(offset, length, [low, high])
+    if (offset < 0 || offset >= DOORBELL_SIZE) yield* serveMmio(this.#hooks.mmio, run)
+    else if (write) this.#doorbell.store(offset, length, [low, high])
+    else run.setMmioData(...(yield* this.#doorbell.load(offset, length)))
   }
 
   *#sbi(): KernelTask<void> {

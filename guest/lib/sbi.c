@@ -21,8 +21,12 @@ const char *sbi_error_name(i64 error) {
   return error <= 0 && -error < (i64)COUNT(names) ? names[-error] : "unknown error";
 }
 
+/** "GUNY": project-own, for the SBI specification lists no id for Gunyah. */
+#define SBI_IMPL_GUNYAH 0x47554e59
+
 const char *sbi_implementation_name(u64 id) {
   static const char *const names[] = {"BBL", "OpenSBI", "Xvisor", "KVM", "RustSBI", "Diosix", "Coffer"};
+  if (id == SBI_IMPL_GUNYAH) return "Gunyah";
   return id < COUNT(names) ? names[id] : "unknown";
 }
 

@@ -1,7 +1,7 @@
 // The address space's table twin: devices, and runs of guest pages in one state.
 
 import { PAGE_SIZE } from '../../core/base/units.ts'
-import { deviceRegions } from '../../core/machine/device-regions.ts'
+import { deviceRegionsOf } from '../../core/machine/device-regions.ts'
 import { bytes, count, hex } from '../app/format.ts'
 import { useHover } from '../app/map-input.ts'
 import { usePage, useSampled } from '../app/page.ts'
@@ -30,7 +30,7 @@ export const AddressTable = ({ machine }: { machine: Machine }) => {
           </tr>
         </thead>
         <tbody>
-          {deviceRegions.map(({ name, base, size }) => (
+          {deviceRegionsOf(machine.sampler.view).map(({ name, base, size }) => (
             <tr key={base}>
               <th scope="row">{hex(base)}</th>
               <td>{bytes(size)}</td>

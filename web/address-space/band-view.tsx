@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { PAGE_SIZE } from '../../core/base/units.ts'
-import { deviceRegions } from '../../core/machine/device-regions.ts'
+import { deviceRegionsOf } from '../../core/machine/device-regions.ts'
 import { CLICK_SLACK, onKeys, useHover, wheelFactor } from '../app/map-input.ts'
 import { useDrawer, usePage, useSampled } from '../app/page.ts'
 import type { Machine } from '../app/supervisor.ts'
@@ -22,7 +22,10 @@ export const BandView = ({ machine }: { machine: Machine }) => {
   const { sampler } = machine
   useSampled(SHAPE_MS)
   // biome-ignore lint/correctness/useExhaustiveDependencies: the sampler's shape says when its slots changed
-  const axis = useMemo(() => buildAxis(sampler.slots, deviceRegions), [sampler, sampler.shape])
+  const axis = useMemo(
+    () => buildAxis(sampler.slots, deviceRegionsOf(sampler.view)),
+    [sampler, sampler.shape],
+  )
   const [chosen, setWindow] = useState<Window | null>(null)
   const shown = clampWindow(axis, chosen ?? { from: 0, to: axis.length })
   const [height, setHeight] = useState(1)

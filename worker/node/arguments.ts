@@ -25,6 +25,10 @@ export interface HeadlessOptions {
   /** Seconds; Infinity when not given. */
   readonly timeout: number
   readonly stats: boolean
+  /** Path of a disk image. */
+  readonly disk: string | undefined
+  readonly virtioConsole: boolean
+  readonly balloon: boolean
 }
 
 /** The command line is wrong; exit status 2. */
@@ -47,6 +51,9 @@ export const USAGE = `usage: npm run -s headless -- (--kernel FILE | --linux) [o
   --store KIND     what holds a guest_memfd's folios: ${storeKinds.join(' or ')} (default ${defaultHostChoice.gmemStore})
   --large-folios   guest_memfd uses 2 MiB folios (project-own)
   --nodes N        NUMA nodes of the host, 1 or 2 (default 1)
+  --disk FILE      a virtio disk with this image; what the guest writes is gone at the end
+  --virtio-console console on virtio instead of the serial port: the guest's hvc0
+  --balloon        a virtio balloon, for memory that the guest gives back
   --until REGEX    end with status 0 when the console prints a match
   --timeout S      end with status 3 after S seconds
   --stats          JSON on standard error at the end
@@ -107,6 +114,9 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
         until: { type: 'string' },
         timeout: { type: 'string' },
         stats: { type: 'boolean' },
+        disk: { type: 'string' },
+        'virtio-console': { type: 'boolean' },
+        balloon: { type: 'boolean' },
       },
     }).values
   } catch (error) {
@@ -151,5 +161,8 @@ export const parseHeadlessArguments = (args: readonly string[]): HeadlessOptions
     until: until === undefined ? undefined : parseRegex(until),
     timeout,
     stats: values.stats === true,
+    disk: text('disk'),
+    virtioConsole: values['virtio-console'] === true,
+    balloon: values.balloon === true,
   }
 }

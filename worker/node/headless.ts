@@ -3,7 +3,8 @@
 // The hypervisor runs in this thread, each vCPU and the timer in a worker thread of its own.
 
 import { readFileSync } from 'node:fs'
-import type { MachineConfig, StopReason } from '../../core/machine/api.ts'
+import type { ByteRing } from '../../core/devices/byte-ring.ts'
+import type { MachineConfig, StopReason, VirtioConfig } from '../../core/machine/api.ts'
 import type { Machine } from '../../core/machine/machine.ts'
 import { MachineView } from '../../core/machine/view.ts'
 import { type HeadlessOptions, parseHeadlessArguments, USAGE, UsageError } from './arguments.ts'
@@ -44,16 +45,31 @@ const guestFiles = async ({
   })
 }
 
-const machineConfig = async (options: HeadlessOptions): Promise<MachineConfig> => ({
-  // Both halves of RAM may be allocated in full, and the host's tables need room.
-  hostBytes: Math.min(4096 * MIB - 65_536, (options.private ? 2 : 1) * options.ramBytes + 128 * MIB),
-  ramBytes: options.ramBytes,
-  vcpus: options.vcpus,
-  ...(await guestFiles(options)),
-  append: options.append,
-  private: options.private,
-  host: options.host,
-})
+/** With any device on the bus there is a source of randomness, too: a guest starts faster with one. */
+const virtioConfig = ({ disk, virtioConsole, balloon }: HeadlessOptions): VirtioConfig | undefined => {
+  if (disk === undefined && !virtioConsole && !balloon) return undefined
+  return {
+    console: virtioConsole,
+    rng: true,
+    balloon,
+    ...(disk === undefined ? {} : { disk: { image: readFile('disk', disk), persistent: false } }),
+  }
+}
+
+const machineConfig = async (options: HeadlessOptions): Promise<MachineConfig> => {
+  const virtio = virtioConfig(options)
+  return {
+    // Both halves of RAM may be allocated in full, and the host's tables need room.
+    hostBytes: Math.min(4096 * MIB - 65_536, (options.private ? 2 : 1) * options.ramBytes + 128 * MIB),
+    ramBytes: options.ramBytes,
+    vcpus: options.vcpus,
+    ...(await guestFiles(options)),
+    append: options.append,
+    private: options.private,
+    host: options.host,
+    ...(virtio ? { virtio } : {}),
+  }
+}
 
 /** Runs the guest to its end and returns the exit status. */
 const runHeadless = async (options: HeadlessOptions): Promise<number> => {
@@ -75,7 +91,11 @@ const runHeadless = async (options: HeadlessOptions): Promise<number> => {
 
   let recent = ''
   const drain = (): void => {
-    for (let bytes = view.console.drain(65_536); bytes.length > 0; bytes = view.console.drain(65_536)) {
+    drainRing(view.console)
+    drainRing(view.virtioConsole)
+  }
+  const drainRing = (ring: ByteRing): void => {
+    for (let bytes = ring.drain(65_536); bytes.length > 0; bytes = ring.drain(65_536)) {
       process.stdout.write(bytes)
       if (!options.until) continue
       recent = (recent + Buffer.from(bytes).toString('latin1')).slice(-MATCH_WINDOW)
@@ -87,7 +107,11 @@ const runHeadless = async (options: HeadlessOptions): Promise<number> => {
     ? setTimeout(() => end(Status.timeout), options.timeout * 1000)
     : undefined
 
-  feedInput(machine, () => end(Status.failed))
+  const input = options.virtioConsole
+    ? (bytes: Uint8Array) => machine.virtioConsoleInput(bytes)
+    : (bytes: Uint8Array) => machine.consoleInput(bytes)
+  feedInput(input, () => end(Status.failed))
+  if (options.virtioConsole) await followTerminal(machine)
   await machine.run()
   const status = await ended
   clearInterval(drainer)
@@ -102,13 +126,21 @@ const runHeadless = async (options: HeadlessOptions): Promise<number> => {
 const CTRL_A = 1
 const RETRY_MS = 5
 
-/** Sends standard input to the serial line, no faster than the guest takes it. Ctrl-A x at a terminal ends the run. */
-const feedInput = (machine: Machine, quit: () => void): void => {
+/** Tells the virtio console the size of the terminal that this runs on, now and when it changes. */
+const followTerminal = async (machine: Machine): Promise<void> => {
+  const { stdout } = process
+  if (!stdout.isTTY) return
+  stdout.on('resize', () => void machine.resizeVirtioConsole(stdout.columns, stdout.rows))
+  await machine.resizeVirtioConsole(stdout.columns, stdout.rows)
+}
+
+/** Sends standard input to a console, no faster than the guest takes it. Ctrl-A x at a terminal ends the run. */
+const feedInput = (input: (bytes: Uint8Array) => Promise<number>, quit: () => void): void => {
   const { stdin } = process
   if (stdin.isTTY) stdin.setRawMode(true)
   let escaped = false
   const send = async (bytes: Uint8Array): Promise<void> => {
-    const taken = await machine.consoleInput(bytes)
+    const taken = await input(bytes)
     if (taken === bytes.length) stdin.resume()
     else setTimeout(() => void send(bytes.subarray(taken)), RETRY_MS)
   }

@@ -1,6 +1,7 @@
 // A VMM with a small guest on a host of its own, without vCPU threads, for tests.
 
 import { RAM_BASE } from '../../devices/memory-map.ts'
+import { MmioBus } from '../../devices/mmio-bus.ts'
 import { Host } from '../../host/host.ts'
 import { HostMemory } from '../../host/host-memory.ts'
 import type { KernelTask } from '../../host/kernel-task.ts'
@@ -52,6 +53,7 @@ export const recordingHooks = (accepts: boolean): { told: string[]; hooks: VcpuL
       paused: () => false,
       acceptsConversions: () => accepts,
       consoleByte: () => true,
+      mmio: new MmioBus([]),
       notices: {
         memoryFault: tell('memoryFault'),
         refused: tell('refused'),
