@@ -1,6 +1,7 @@
 // The VMM's loop for one vCPU under Gunyah: GUNYAH_VCPU_RUN, look at the exit, answer it, again.
 
 import { Errno, errnoName } from '../base/errno.ts'
+import { Doorbell } from '../devices/doorbell/device.ts'
 import { Resume, VcpuExit, VmStatus } from '../gunyah/run-page.ts'
 import { ExitType } from '../gunyah/sbi.ts'
 import { Gunyah } from '../gunyah/uapi.ts'
@@ -8,13 +9,15 @@ import { SbiCovg } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { Asker } from '../trace/events.ts'
 import type { GunyahVmm, GunyahVmmVcpu } from './gunyah-vmm.ts'
-import { serveMmio } from './mmio.ts'
+import { notSupported, serveMmio } from './mmio.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
 
 export class GunyahLoop {
   readonly #vmm: GunyahVmm
   readonly #vcpu: GunyahVmmVcpu
   readonly #hooks: VcpuLoopHooks
+  /** Here conversions are the hypervisor's, upon an SBI call: the doorbell has none to offer. */
+  readonly #doorbell = new Doorbell(notSupported)
   /** What the person was told last: the same is not told again. */
   #told = ''
 
@@ -41,7 +44,7 @@ export class GunyahLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case VcpuExit.MMIO:
-        yield* serveMmio(this.#hooks.mmio, run)
+        yield* serveMmio(this.#hooks.mmio, this.#doorbell, run)
         return null
       case VcpuExit.PAGE_FAULT:
         yield* this.#pageFault()

@@ -3,7 +3,6 @@
 import { Errno } from '../base/errno.ts'
 import { PAGE_SIZE } from '../base/units.ts'
 import { Doorbell } from '../devices/doorbell/device.ts'
-import { DOORBELL_BASE, DOORBELL_SIZE } from '../devices/memory-map.ts'
 import { SbiCovg, SbiDbcn, SbiError, SbiExtension } from '../hart/sbi.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import { KvmSystemEvent } from '../kvm/kvm-run.ts'
@@ -12,7 +11,7 @@ import { answerConversion } from './conversions.ts'
 import { hostRead } from './host-actions.ts'
 import type { KvmVmm, KvmVmmVcpu } from './kvm-vmm.ts'
 import { MemoryFaults } from './memory-faults.ts'
-import { serveMmio } from './mmio.ts'
+import { notSupported, serveMmio } from './mmio.ts'
 import type { VcpuEnd, VcpuLoopHooks } from './vcpu-hooks.ts'
 
 /** What a hypercall answers for an SBI error. */
@@ -21,11 +20,6 @@ const hypercallErrors = new Map<number, number>([
   [SbiError.INVALID_ADDRESS, HypercallError.EINVAL],
   [SbiError.FAILED, HypercallError.EFAULT],
 ])
-
-// biome-ignore lint/correctness/useYield: nobody needs to be asked
-function* notSupported(): KernelTask<number> {
-  return SbiError.NOT_SUPPORTED
-}
 
 export class VcpuLoop {
   readonly #vmm: KvmVmm
@@ -72,7 +66,7 @@ export class VcpuLoop {
     const { run } = this.#vcpu.vcpu
     switch (run.exitReason) {
       case ExitReason.MMIO:
-        yield* this.#mmio()
+        yield* serveMmio(this.#hooks.mmio, this.#doorbell, run)
         return null
       case ExitReason.RISCV_SBI:
         yield* this.#sbi()
@@ -91,16 +85,6 @@ export class VcpuLoop {
       default:
         return this.#failed(`KVM_RUN returned exit reason ${run.exitReason}, which this VMM does not serve`)
     }
-  }
-
-  /** The vCPU's own doorbell, or a device on the machine's bus. */
-  *#mmio(): KernelTask<void> {
-    const { run } = this.#vcpu.vcpu
-    const { gpa, length, write, low, high } = run.mmio
-    const offset = gpa - DOORBELL_BASE
-    if (offset < 0 || offset >= DOORBELL_SIZE) yield* serveMmio(this.#hooks.mmio, run)
-    else if (write) this.#doorbell.store(offset, length, [low, high])
-    else run.setMmioData(...(yield* this.#doorbell.load(offset, length)))
   }
 
   *#sbi(): KernelTask<void> {

@@ -66,6 +66,16 @@ describe('the monitor', () => {
     expect(stats.conversions).toBe(4)
   })
 
+  test('under Gunyah conversions are asked for by SBI calls alone: the doorbell says so', async () => {
+    const run = await headless(
+      ['--kernel', monitor, '--private', '--hypervisor', 'gunyah', '--timeout', '25'],
+      ['doorbell share +0 1', 'share +0 1', 'poweroff'],
+    )
+    expect(run.output).toContain('share 0x84000000 1: NOT_SUPPORTED (-2)')
+    expect(run.output).toContain('0x84000000-0x84001000 now shared')
+    expect(run.status).toBe(0)
+  })
+
   test('runs on the host that is asked for', async () => {
     const host = ['--host', 'next-in-place', '--store', 'filemap', '--large-folios', '--nodes', '2']
     const run = await headless(
