@@ -9,12 +9,13 @@ import { doorbell } from './benches/doorbell.ts'
 import { faults } from './benches/faults.ts'
 import { gmem } from './benches/gmem.ts'
 import { frames, page } from './benches/page.ts'
+import { sharing } from './benches/sharing.ts'
 import { speed } from './benches/speed.ts'
 import { start } from './benches/start.ts'
 import { Chromium } from './browser.ts'
 import { environment, type Figure, quiet, table } from './report.ts'
 
-const benches: readonly Bench[] = [speed, page, frames, convert, faults, doorbell, gmem, start]
+const benches: readonly Bench[] = [speed, page, frames, convert, faults, doorbell, gmem, sharing, start]
 
 const USAGE = `usage: npm run bench -- [NAME ...] [options]
 

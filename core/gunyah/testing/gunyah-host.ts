@@ -68,8 +68,13 @@ export class GunyahHost {
   /** Descriptor of /dev/gunyah. */
   readonly device: number
 
-  constructor(options: Partial<GunyahParameters> = {}, memory = HostMemory.create(HOST_BYTES)) {
-    this.host = new Host(memory, { poison: true })
+  /** `poison`: freed frames are filled, so that a missing zeroing shows. */
+  constructor(
+    options: Partial<GunyahParameters> = {},
+    memory = HostMemory.create(HOST_BYTES),
+    { poison }: { readonly poison: boolean } = { poison: true },
+  ) {
+    this.host = new Host(memory, { poison })
     this.process = new Process(this.host, 47, 65536)
     this.process.privileged = true
     this.syscalls = new Syscalls(this.process)
