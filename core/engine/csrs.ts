@@ -11,12 +11,13 @@ import {
   SENVCFG_WRITABLE,
   Senvcfg,
   SIE_WRITABLE,
+  SSTATUS_SD,
   SSTATUS_UXL_SHIFT,
   SSTATUS_WRITABLE,
   Sstatus,
 } from '../riscv/csr.ts'
 import { PTE_PPN_BITS, SatpMode } from '../riscv/pagetable.ts'
-import { load32, load64, type Runtime, store64 } from './runtime.ts'
+import { load32, load64, type Runtime, store32, store64 } from './runtime.ts'
 import type { Traps } from './traps.ts'
 import { Vcpu } from './vcpu-block.ts'
 import type { Callable, FunctionBuilder, I64, Local } from './wasm/function.ts'
@@ -44,6 +45,27 @@ const plain = (field: keyof typeof Vcpu, mask: bigint | number = -1): Access => 
   write: (f, base, value) => store64(f, base, field, () => f.i64.and(f.get(value), f.i64.const(mask))),
 })
 
+const floatState = (f: FunctionBuilder, base: Local<'i32'>): I64 =>
+  f.i64.and(load64(f, base, 'SSTATUS'), f.i64.const(Sstatus.FS))
+
+/** Bits of fcsr from `shift` on; a write makes the floating-point state dirty. */
+const floatControl = (shift: number, mask: number): Access => ({
+  read: (f, base) =>
+    f.i64.extend_u(f.i32.and(f.i32.shr_u(load32(f, base, 'FCSR'), f.i32.const(shift)), f.i32.const(mask))),
+  write: (f, base, value) => {
+    store32(f, base, 'FCSR', () =>
+      f.i32.or(
+        f.i32.and(load32(f, base, 'FCSR'), f.i32.const(~(mask << shift))),
+        f.i32.shl(f.i32.and(f.i32.wrap(f.get(value)), f.i32.const(mask)), f.i32.const(shift)),
+      ),
+    )
+    store64(f, base, 'SSTATUS', () => f.i64.or(load64(f, base, 'SSTATUS'), f.i64.const(Sstatus.FS)))
+  },
+})
+
+/** Illegal while sstatus.FS is off. */
+const floatCsrs: ReadonlySet<CsrName> = new Set<CsrName>(['fflags', 'frm', 'fcsr'])
+
 /** The counters a VU read needs scounteren's permission for. */
 const counterBit: Partial<Record<CsrName, number>> = {
   cycle: Counter.CY,
@@ -55,8 +77,15 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
   sstatus: {
     read: (f, base) =>
       f.i64.or(
-        f.i64.and(load64(f, base, 'SSTATUS'), f.i64.const(SSTATUS_WRITABLE)),
-        f.i64.const(2n << BigInt(SSTATUS_UXL_SHIFT)),
+        f.i64.or(
+          f.i64.and(load64(f, base, 'SSTATUS'), f.i64.const(SSTATUS_WRITABLE)),
+          f.i64.const(2n << BigInt(SSTATUS_UXL_SHIFT)),
+        ),
+        f.select(
+          f.i64.const(SSTATUS_SD),
+          f.i64.const(0),
+          f.i64.eq(floatState(f, base), f.i64.const(Sstatus.FS)),
+        ),
       ),
     write: (f, base, value, old) => {
       store64(f, base, 'SSTATUS', () => f.i64.and(f.get(value), f.i64.const(SSTATUS_WRITABLE)))
@@ -74,6 +103,9 @@ const accesses = (traps: Traps, flush: Callable<readonly ['i32'], null>): Record
       )
     },
   },
+  fflags: floatControl(0, 0x1f),
+  frm: floatControl(5, 7),
+  fcsr: floatControl(0, 0xff),
   sie: plain('SIE', SIE_WRITABLE),
   // Direct and vectored are the modes there are: bit 1 of the mode is not writable.
   stvec: plain('STVEC', ~2),
@@ -163,6 +195,7 @@ export const buildCsr = (
     f.block((known) => {
       for (const [name, { read }] of table)
         f.if(is(name), () => {
+          if (floatCsrs.has(name)) f.if(f.i64.eqz(floatState(f, base)), illegal)
           const bit = counterBit[name]
           if (bit !== undefined)
             f.if(

@@ -2,6 +2,7 @@
 
 import type { Hpa } from '../base/units.ts'
 import { decodeTable, expandTable } from './decode-table.ts'
+import { floatUnit } from './float-unit.ts'
 import { buildInterpreter } from './interpreter.ts'
 import { Vcpu } from './vcpu-block.ts'
 
@@ -33,7 +34,7 @@ export class Engine {
    */
   constructor(memory: WebAssembly.Memory, blockHpa: Hpa, now: () => number) {
     const instance = new WebAssembly.Instance(interpreterModule(memory.buffer.byteLength / WASM_PAGE), {
-      env: { memory, now },
+      env: { memory, now, float: floatUnit(memory) },
     })
     this.#base = blockHpa
     this.#run = instance.exports.run

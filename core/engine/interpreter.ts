@@ -16,7 +16,8 @@ import { buildLoad, buildStore } from './access.ts'
 import { buildArithmetic } from './arithmetic.ts'
 import { buildCsr } from './csrs.ts'
 import { handlers, ILLEGAL_HANDLER } from './decode-table.ts'
-import { type Environment, emitHandler, type Helpers } from './handlers.ts'
+import type { Environment, Helpers } from './emit.ts'
+import { emitHandler } from './handlers.ts'
 import { Access, load32, load64, type Runtime, store32, store64 } from './runtime.ts'
 import { buildFlush, buildFlushPage, TLB_ADDEND, tlbEntryOffset, tlbOfPrivilege } from './tlb.ts'
 import { buildTraps } from './traps.ts'
@@ -33,7 +34,8 @@ const CONTINUE = -1
 
 /**
  * The interpreter module's bytes for a shared memory of `pages` 64 KiB pages. Imports `env.memory` and
- * `env.now: () -> f64`, ticks at TIMEBASE_HZ since the guest's epoch before TIME_DELTA is added. Exports
+ * `env.now: () -> f64`, ticks at TIMEBASE_HZ since the guest's epoch before TIME_DELTA is added, and
+ * `env.float: (base, word) -> i32` (float-unit.ts). Exports
  * `run(base) -> Exit` and `flush_tlb(base)`, where base is the host address of a vCPU block.
  */
 export function buildInterpreter(pages: number): Uint8Array<ArrayBuffer> {
@@ -48,6 +50,7 @@ export function buildInterpreter(pages: number): Uint8Array<ArrayBuffer> {
       pseudo: module.global('i32'),
     },
   }
+  const float = module.import('env', 'float', ['i32', 'i32'], 'i32')
   const flush = buildFlush(runtime)
   const translate = buildTranslate(runtime)
   const traps = buildTraps(runtime)
@@ -60,6 +63,7 @@ export function buildInterpreter(pages: number): Uint8Array<ArrayBuffer> {
     locate: buildLocate(runtime, translate),
     load: buildLoad(runtime, translate),
     store: buildStore(runtime, translate),
+    float,
     csr: buildCsr(runtime, traps, flush),
   }
   const slice = buildSlice(runtime, helpers)

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
+import { Sstatus } from '../riscv/csr.ts'
 import { RAM, TestMachine } from './testing/machine.ts'
 import { Model } from './testing/model.ts'
 import { QemuUser } from './testing/qemu-user.ts'
@@ -26,6 +27,8 @@ const LIVE = process.env.GMEMSCOPE_SOAK === undefined ? 10 : 2000
 function outcome(words: Uint32Array<ArrayBuffer>): { bytes: Uint8Array; machine: TestMachine } {
   const machine = new TestMachine()
   machine.u32.set(words, machine.host(RAM) / 4)
+  // A Linux process has floating point.
+  machine.set('SSTATUS', BigInt(Sstatus.FS))
   expect(machine.engine.run()).toBe(Exit.VS_ECALL)
   return {
     bytes: machine.u8.slice(machine.host(DATA_START), machine.host(DATA_START) + OUTCOME_BYTES),

@@ -248,7 +248,7 @@ describe('CSRs', () => {
   }
   const ALL = 2n ** 64n - 1n
   it.each([
-    ['sstatus', (2n << 32n) | 0xc0122n],
+    ['sstatus', (1n << 63n) | (2n << 32n) | 0xc6122n],
     ['sie', 0x222n],
     ['stvec', ALL & ~2n],
     ['scounteren', 7n],

@@ -19,8 +19,10 @@ export const Vcpu = {
   LR_VALUE: 0x0118,
   /** i32 privilege: 0 VU, 1 VS. */
   PRIV: 0x0120,
-  /** f0..f31 (kept for the F and D extensions). */
+  /** f0..f31. */
   F: 0x0140,
+  /** u32 fcsr: flags, and above them the rounding mode. */
+  FCSR: 0x0240,
 
   // VS-level CSRs, as the guest sees them under their S names.
   SSTATUS: 0x0280,

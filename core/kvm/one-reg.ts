@@ -53,7 +53,7 @@ const csrs = [
 
 /** misa's form: MXL 2, then a bit a letter. */
 const ISA =
-  (2n << 62n) | [...'acim'].reduce((bits, letter) => bits | (1n << BigInt(letter.charCodeAt(0) - 97)), 0n)
+  (2n << 62n) | [...'acdfim'].reduce((bits, letter) => bits | (1n << BigInt(letter.charCodeAt(0) - 97)), 0n)
 const SIP_CSR = 7
 /** Registers that can be set to what they are, and nothing else. */
 const fixed: readonly bigint[] = [

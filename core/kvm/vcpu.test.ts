@@ -300,7 +300,7 @@ describe('ONE_REG', () => {
   test('K9 states what the engine has, and takes nothing else', () => {
     const { oneReg } = new InlineMachine().vcpu()
     for (const [register, value] of [
-      [OneReg.ISA, (2n << 62n) | 0x1105n],
+      [OneReg.ISA, (2n << 62n) | 0x112dn],
       [OneReg.ZICBOM_BLOCK_SIZE, 64n],
       [OneReg.ZICBOZ_BLOCK_SIZE, 64n],
       [OneReg.SATP_MODE, 10n],

@@ -3,9 +3,9 @@
 import { compressedNamed, encodeCompressed } from './compressed.ts'
 import { csrNamed } from './csr.ts'
 import { encode } from './encode.ts'
-import { type Format, formats, type OperandName, type Operands } from './format.ts'
+import { type Format, floatOperand, formats, type OperandName, type Operands } from './format.ts'
 import { instructionNamed } from './isa.ts'
-import { registerNumber } from './registers.ts'
+import { floatRegisterNumber, registerNumber, roundingNames } from './registers.ts'
 
 /** Source that cannot be assembled; the message names the line's fault. */
 export class AssemblyError extends Error {}
@@ -82,6 +82,8 @@ function assembleOne(text: string, scope: Scope): number {
     else if (operand === 'upper') operands.imm = (numberOf(value) << 12) | 0
     else if (operand === 'csr') operands.csr = csrNamed(value) ?? numberOf(value)
     else if (operand === 'imm') operands.imm = numberOf(value)
+    else if (operand === 'rm') operands.rm = roundingOf(value)
+    else if (operand.startsWith('f')) operands[floatOperand(operand)] = floatRegisterOf(value)
     else operands[operand as OperandName] = registerOf(value)
   }
   return asm(name, operands)
@@ -108,6 +110,18 @@ function registerOf(text: string): number {
   const number = registerNumber(text)
   if (number === undefined) throw new AssemblyError(`not a register: ${text}`)
   return number
+}
+
+function floatRegisterOf(text: string): number {
+  const number = floatRegisterNumber(text)
+  if (number === undefined) throw new AssemblyError(`not a floating-point register: ${text}`)
+  return number
+}
+
+function roundingOf(text: string): number {
+  const mode = roundingNames.indexOf(text)
+  if (mode < 0) throw new AssemblyError(`not a rounding mode: ${text}`)
+  return mode
 }
 
 /** Offset from the pc of a label or of `.+n` / `.-n`. */

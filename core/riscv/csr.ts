@@ -3,6 +3,9 @@
 
 /** Number = [11:10] read-only when 3, [9:8] lowest privilege, [7:0] index. */
 export const Csr = {
+  fflags: 0x001,
+  frm: 0x002,
+  fcsr: 0x003,
   sstatus: 0x100,
   sie: 0x104,
   stvec: 0x105,
@@ -33,10 +36,15 @@ export const Sstatus = {
   SIE: 1 << 1,
   SPIE: 1 << 5,
   SPP: 1 << 8,
+  /** The floating-point state: 0 off, 3 dirty. */
+  FS: 3 << 13,
   SUM: 1 << 18,
   MXR: 1 << 19,
 } as const
-export const SSTATUS_WRITABLE = Sstatus.SIE | Sstatus.SPIE | Sstatus.SPP | Sstatus.SUM | Sstatus.MXR
+export const SSTATUS_WRITABLE =
+  Sstatus.SIE | Sstatus.SPIE | Sstatus.SPP | Sstatus.FS | Sstatus.SUM | Sstatus.MXR
+/** SD: some state is dirty; here that of FS. */
+export const SSTATUS_SD = 1n << 63n
 export const SSTATUS_UXL_SHIFT = 32
 
 /** Bits of sip and sie. */

@@ -4,8 +4,8 @@ import { orderSuffix } from './asm.ts'
 import { decodeCompressed } from './compressed.ts'
 import { csrName } from './csr.ts'
 import { decode, operandsOf } from './decode.ts'
-import { type Format, formats, type OperandName, type Operands } from './format.ts'
-import { registerNames } from './registers.ts'
+import { type Format, floatOperand, formats, type OperandName, type Operands } from './format.ts'
+import { floatRegisterNames, registerNames, roundingNames } from './registers.ts'
 import { compressedOperands } from './rvc.ts'
 
 /**
@@ -35,6 +35,8 @@ function textOf(mnemonic: string, syntax: string, operands: Operands): string {
     if (name === 'imm') return String(imm)
     if (name === 'csr') return csrName(operands.csr ?? 0)
     if (name === 'sp') return name
+    if (name === 'rm') return roundingNames[operands.rm ?? 0]
+    if (name.startsWith('f')) return floatRegisterNames[operands[floatOperand(name)] ?? 0]
     return registerNames[operands[name as OperandName] ?? 0]
   })
   return `${mnemonic} ${text}`.trimEnd()

@@ -23,13 +23,13 @@ export interface Field {
   readonly signed: boolean
 }
 
-export type OperandName = 'rd' | 'rs1' | 'rs2' | 'imm' | 'csr' | 'order'
-/** Operand values: register numbers, the immediate as the semantics see it, CSR number, aq/rl bits. */
+export type OperandName = 'rd' | 'rs1' | 'rs2' | 'rs3' | 'imm' | 'csr' | 'order' | 'rm'
+/** Operand values: register numbers, the immediate as the semantics see it, CSR number, aq/rl bits, rounding mode. */
 export type Operands = Partial<Record<OperandName, number>>
 
 export interface Format {
   readonly fields: Partial<Record<OperandName, Field>>
-  /** Assembly operands in order; `order` is written as a mnemonic suffix instead. */
+  /** Assembly operands in order, `fd` for an rd that is floating-point; `order` is written as a mnemonic suffix instead. */
   readonly syntax: string
 }
 
@@ -45,7 +45,10 @@ export const field = (
 const rd = field(false, [11, 7, 0])
 const rs1 = field(false, [19, 15, 0])
 const rs2 = field(false, [24, 20, 0])
+const rs3 = field(false, [31, 27, 0])
+const rm = field(false, [14, 12, 0])
 const immI = field(true, [31, 20, 0])
+const immS = field(true, [31, 25, 5], [11, 7, 0])
 const order = field(false, [26, 25, 0])
 const csr = field(false, [31, 20, 0])
 
@@ -53,7 +56,7 @@ export const formats = {
   R: { fields: { rd, rs1, rs2 }, syntax: 'rd, rs1, rs2' },
   I: { fields: { rd, rs1, imm: immI }, syntax: 'rd, rs1, imm' },
   load: { fields: { rd, rs1, imm: immI }, syntax: 'rd, imm(rs1)' },
-  S: { fields: { rs1, rs2, imm: field(true, [31, 25, 5], [11, 7, 0]) }, syntax: 'rs2, imm(rs1)' },
+  S: { fields: { rs1, rs2, imm: immS }, syntax: 'rs2, imm(rs1)' },
   B: {
     fields: { rs1, rs2, imm: field(true, [31, 31, 12], [7, 7, 11], [30, 25, 5], [11, 8, 1]) },
     syntax: 'rs1, rs2, target',
@@ -74,8 +77,22 @@ export const formats = {
   fenceVma: { fields: { rs1, rs2 }, syntax: 'rs1, rs2' },
   unary: { fields: { rd, rs1 }, syntax: 'rd, rs1' },
   cbo: { fields: { rs1 }, syntax: '(rs1)' },
+  floatLoad: { fields: { rd, rs1, imm: immI }, syntax: 'fd, imm(rs1)' },
+  floatStore: { fields: { rs1, rs2, imm: immS }, syntax: 'fs2, imm(rs1)' },
+  floatFused: { fields: { rd, rs1, rs2, rs3, rm }, syntax: 'fd, fs1, fs2, fs3, rm' },
+  floatR: { fields: { rd, rs1, rs2, rm }, syntax: 'fd, fs1, fs2, rm' },
+  floatPlain: { fields: { rd, rs1, rs2 }, syntax: 'fd, fs1, fs2' },
+  floatCompare: { fields: { rd, rs1, rs2 }, syntax: 'rd, fs1, fs2' },
+  floatUnary: { fields: { rd, rs1, rm }, syntax: 'fd, fs1, rm' },
+  floatToInteger: { fields: { rd, rs1, rm }, syntax: 'rd, fs1, rm' },
+  floatFromInteger: { fields: { rd, rs1, rm }, syntax: 'fd, rs1, rm' },
+  floatToX: { fields: { rd, rs1 }, syntax: 'rd, fs1' },
+  floatFromX: { fields: { rd, rs1 }, syntax: 'fd, rs1' },
   none: { fields: {}, syntax: '' },
 } as const satisfies Record<string, Format>
+
+/** The operand that a syntax name like `fs1` or `fd` stands for. */
+export const floatOperand = (name: string): OperandName => `r${name.slice(1)}` as OperandName
 
 export type FormatName = keyof typeof formats
 

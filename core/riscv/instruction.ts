@@ -7,6 +7,8 @@ export type Extension =
   | 'I'
   | 'M'
   | 'A'
+  | 'F'
+  | 'D'
   | 'Zicsr'
   | 'Zifencei'
   | 'Zba'
@@ -31,15 +33,22 @@ export interface Instruction {
 /** Major opcodes, bits 6:0 (unprivileged specification 20240411, table 70). */
 export const Opcode = {
   LOAD: 0x03,
+  LOAD_FP: 0x07,
   MISC_MEM: 0x0f,
   OP_IMM: 0x13,
   AUIPC: 0x17,
   OP_IMM_32: 0x1b,
   STORE: 0x23,
+  STORE_FP: 0x27,
   AMO: 0x2f,
   OP: 0x33,
   LUI: 0x37,
   OP_32: 0x3b,
+  MADD: 0x43,
+  MSUB: 0x47,
+  NMSUB: 0x4b,
+  NMADD: 0x4f,
+  OP_FP: 0x53,
   BRANCH: 0x63,
   JALR: 0x67,
   JAL: 0x6f,

@@ -66,14 +66,19 @@ const at = (quadrant: number, funct3: number): readonly [number, number] => [
   MASK_FUNCT3,
 ]
 
-const load = (name: string, funct3: number, imm: Source): Compressed =>
-  row(name, name, at(0, funct3), 'rd, imm(rs1)', { rd: shortLower, rs1: shortUpper, imm })
-const store = (name: string, funct3: number, imm: Source): Compressed =>
-  row(name, name, at(0, funct3), 'rs2, imm(rs1)', { rs1: shortUpper, rs2: shortLower, imm })
-const loadSp = (name: string, funct3: number, imm: Source, nonzero: readonly OperandName[]): Compressed =>
-  row(`${name}sp`, name, at(2, funct3), 'rd, imm(sp)', { rd: upper, rs1: SP, imm }, nonzero)
-const storeSp = (name: string, funct3: number, imm: Source): Compressed =>
-  row(`${name}sp`, name, at(2, funct3), 'rs2, imm(sp)', { rs1: SP, rs2: lower, imm })
+const load = (name: string, funct3: number, imm: Source, rd = 'rd'): Compressed =>
+  row(name, name, at(0, funct3), `${rd}, imm(rs1)`, { rd: shortLower, rs1: shortUpper, imm })
+const store = (name: string, funct3: number, imm: Source, rs2 = 'rs2'): Compressed =>
+  row(name, name, at(0, funct3), `${rs2}, imm(rs1)`, { rs1: shortUpper, rs2: shortLower, imm })
+const loadSp = (
+  name: string,
+  funct3: number,
+  imm: Source,
+  nonzero: readonly OperandName[],
+  rd = 'rd',
+): Compressed => row(`${name}sp`, name, at(2, funct3), `${rd}, imm(sp)`, { rd: upper, rs1: SP, imm }, nonzero)
+const storeSp = (name: string, funct3: number, imm: Source, rs2 = 'rs2'): Compressed =>
+  row(`${name}sp`, name, at(2, funct3), `${rs2}, imm(sp)`, { rs1: SP, rs2: lower, imm })
 /** Shifts and andi: bits 11:10 say which. */
 const immediate = (name: string, funct2: number, imm: Source): Compressed =>
   row(name, name, [0x8001 | (funct2 << 10), 0xec03], 'rd, imm', { rd: shortUpper, rs1: shortUpper, imm })
@@ -92,7 +97,7 @@ const offsetSpD = unsigned([4, 2, 6], [12, 12, 5], [6, 5, 3])
 const offsetToSpW = unsigned([8, 7, 6], [12, 9, 2])
 const offsetToSpD = unsigned([9, 7, 6], [12, 10, 3])
 
-/** Those of C with D; a row whose full instruction the table lacks does not exist (see compressed.ts). */
+/** Those of C with D. */
 export const rvc: readonly Compressed[] = [
   row(
     'addi4spn',
@@ -102,10 +107,10 @@ export const rvc: readonly Compressed[] = [
     { rd: shortLower, rs1: SP, imm: unsigned([10, 7, 6], [12, 11, 4], [5, 5, 3], [6, 6, 2]) },
     ['imm'],
   ),
-  load('fld', 1, offsetD),
+  load('fld', 1, offsetD, 'fd'),
   load('lw', 2, offsetW),
   load('ld', 3, offsetD),
-  store('fsd', 5, offsetD),
+  store('fsd', 5, offsetD, 'fs2'),
   store('sw', 6, offsetW),
   store('sd', 7, offsetD),
 
@@ -135,7 +140,7 @@ export const rvc: readonly Compressed[] = [
   branch('bnez', 'bne', 7),
 
   row('slli', 'slli', at(2, 0), 'rd, imm', { rd: upper, rs1: upper, imm: shamt }),
-  loadSp('fld', 1, offsetSpD, []),
+  loadSp('fld', 1, offsetSpD, [], 'fd'),
   loadSp('lw', 2, offsetSpW, ['rd']),
   loadSp('ld', 3, offsetSpD, ['rd']),
   row('jr', 'jalr', [0x8002, 0xf07f], 'rs1', { rd: 0, rs1: upper, imm: 0 }, ['rs1']),
@@ -143,7 +148,7 @@ export const rvc: readonly Compressed[] = [
   row('ebreak', 'ebreak', [0x9002, 0xffff], '', {}),
   row('jalr', 'jalr', [0x9002, 0xf07f], 'rs1', { rd: 1, rs1: upper, imm: 0 }),
   row('add', 'add', [0x9002, 0xf003], 'rd, rs2', { rd: upper, rs1: upper, rs2: lower }),
-  storeSp('fsd', 5, offsetToSpD),
+  storeSp('fsd', 5, offsetToSpD, 'fs2'),
   storeSp('sw', 6, offsetToSpW),
   storeSp('sd', 7, offsetToSpD),
 ]

@@ -44,6 +44,30 @@ export type Expr =
   | { readonly op: BinaryOp; readonly a: Expr; readonly b: Expr }
 
 export type AmoOp = 'swap' | 'add' | 'and' | 'or' | 'xor' | 'min' | 'max' | 'minu' | 'maxu'
+/** Operations of F and D by what they compute; from- and to- are conversions, to-bits and from-bits are moves. */
+export type FloatOp =
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'sqrt'
+  | 'fmadd'
+  | 'fmsub'
+  | 'fnmsub'
+  | 'fnmadd'
+  | 'sgnj'
+  | 'sgnjn'
+  | 'sgnjx'
+  | 'min'
+  | 'max'
+  | 'eq'
+  | 'lt'
+  | 'le'
+  | 'class'
+  | 'from-float'
+  | 'to-bits'
+  | 'from-bits'
+  | `${'to' | 'from'}-${'w' | 'wu' | 'l' | 'lu'}`
 /** inval, clean, flush: Zicbom; zero: Zicboz. */
 export type CboAction = 'inval' | 'clean' | 'flush' | 'zero'
 /** The size of a cache block, as the device tree says it. */
@@ -65,6 +89,11 @@ export type Semantics =
   | { readonly kind: 'amo'; readonly bytes: 4 | 8; readonly apply: AmoOp }
   /** rd gets the CSR; write, set or clear it by `source` (set and clear only if the rs1 field is not 0). */
   | { readonly kind: 'csr'; readonly action: 'write' | 'set' | 'clear'; readonly source: Expr }
+  /** An operand or the result, of that width, is floating-point (from-float: the result); they are illegal while FS is off. */
+  | { readonly kind: 'float'; readonly op: FloatOp; readonly bytes: 4 | 8 }
+  /** Loads the floating-point register rd: four bytes are boxed in ones. */
+  | { readonly kind: 'float-load'; readonly bytes: 4 | 8; readonly address: Expr }
+  | { readonly kind: 'float-store'; readonly bytes: 4 | 8; readonly address: Expr }
   /** On the cache block of CBO_BLOCK_BYTES around rs1. */
   | { readonly kind: 'cbo'; readonly action: CboAction }
   /** Those of Svinval that only order what sinval.vma does. */

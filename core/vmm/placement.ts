@@ -35,7 +35,7 @@ export interface GuestPlacement {
 }
 
 /** What the engine implements, in the canonical order that Linux insists on. */
-const ISA = 'rv64imac_zicbom_zicboz_zicond_zicsr_zifencei_zihintpause_zba_zbb_zbs_sstc_svinval'
+const ISA = 'rv64imafdc_zicbom_zicboz_zicond_zicsr_zifencei_zihintpause_zba_zbb_zbs_sstc_svinval'
 const ALIGN = 0x200000
 /** An ELF file that can run anywhere goes where a Linux Image would. */
 const KERNEL_BIAS = RAM_BASE + ALIGN

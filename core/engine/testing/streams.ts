@@ -218,6 +218,98 @@ const bitInstructions: InstructionClass = {
   one: (choice) => [computed(choice.pick(bitNames), choice)],
 }
 
+/** Patterns at which floating-point arithmetic has its corners, by sign and width. */
+const FLOAT_CORNERS: Readonly<Record<4 | 8, readonly bigint[]>> = {
+  4: [
+    0n,
+    1n,
+    0x7fffffn,
+    0x800000n,
+    0x800001n,
+    0x3f800000n,
+    0x3f800001n,
+    0x3f7fffffn,
+    0x4b000001n,
+    0x4f000000n,
+    0x5f000000n,
+    0x7f7fffffn,
+    0x7f800000n,
+    0x7f800001n,
+    0x7fc00000n,
+    0x33800000n,
+    0x34000001n,
+  ],
+  8: [
+    0n,
+    1n,
+    0xfffffffffffffn,
+    0x10000000000000n,
+    0x10000000000001n,
+    0x3ff0000000000000n,
+    0x3ff0000000000001n,
+    0x3fefffffffffffffn,
+    0x4330000000000001n,
+    0x41dfffffffc00000n,
+    0x43e0000000000000n,
+    0x7fefffffffffffffn,
+    0x7ff0000000000000n,
+    0x7ff0000000000001n,
+    0x7ff8000000000000n,
+    0x3ca0000000000000n,
+    0x36a0000000000000n,
+    0x380fffffffffffffn,
+  ],
+}
+
+/** What a floating-point register is given: corners of both signs and widths, values close to one, anything. */
+function floatPattern(choice: Choice): bigint {
+  const bytes = choice.pick([4, 8] as const)
+  const bits = bytes * 8
+  const any = (BigInt(choice.random()) << 32n) | BigInt(choice.random())
+  const near =
+    bytes === 4 ? 0x3f000000n + (any & 0x1ffffffn) : 0x3fd0000000000000n + (any & 0x3fffffffffffffn)
+  const kind = choice.below(4)
+  const magnitude =
+    kind < 2 ? choice.pick(FLOAT_CORNERS[bytes]) : kind === 2 ? near : BigInt.asUintN(bits - 1, any)
+  const value = magnitude | (BigInt(choice.below(2)) << BigInt(bits - 1))
+  // One in sixteen is not boxed.
+  return bytes === 8 || choice.below(16) === 0 ? value : 0xffffffff00000000n | value
+}
+
+const setFloat = (register: number, value: bigint): string[] => [
+  `li x30, ${value}`,
+  `fmv.d.x f${register}, x30`,
+]
+
+const floatRows = isa.filter(({ extension }) => extension === 'F' || extension === 'D')
+
+/** Every row of F and D, every rounding mode, and new operands before results drift to NaN. */
+const floats: InstructionClass = {
+  weight: 30,
+  setup: (choice) =>
+    Array.from({ length: 32 }, (_, register) => setFloat(register, floatPattern(choice))).flat(),
+  one: (choice) => {
+    if (choice.below(3) === 0)
+      return [...assemble(setFloat(choice.below(32), floatPattern(choice)).join('\n'))]
+    // The reserved modes are not the guest's to have: 5 and 6 are illegal, and not what is compared here.
+    if (choice.below(8) === 0)
+      return [asm('csrrwi', { rd: choice.destination(), imm: choice.below(5), csr: 2 })]
+    if (choice.below(8) === 0)
+      return [asm('csrrwi', { rd: choice.destination(), imm: choice.below(32), csr: 1 })]
+    const { name, semantics } = choice.pick(floatRows)
+    const [rd, rs1] = [choice.destination(), choice.source()]
+    if (semantics.kind === 'float-load') return [asm(name, { rd, rs1: 31, imm: choice.signed(12) })]
+    if (semantics.kind === 'float-store')
+      return [asm(name, { rs2: choice.source(), rs1: 31, imm: choice.signed(12) })]
+    const rm = choice.below(3) ? 7 : choice.below(5)
+    return [asm(name, { rd, rs1, rs2: choice.source(), rs3: choice.source(), rm })]
+  },
+  finish: () => [
+    ...Array.from({ length: 32 }, (_, rs2) => asm('fsd', { rs2, rs1: 31, imm: -2048 + rs2 * 8 })),
+    ...assemble('csrr x30, fcsr\nsd x30, -1792(x31)'),
+  ],
+}
+
 const base: readonly InstructionClass[] = [arithmetic, constants, memory, atomics, jumps]
 
 /** The kinds of streams that are compared; each has recorded outcomes in qemu-outcomes.json. */
@@ -226,6 +318,7 @@ export const streams = {
   base,
   compressed: [...base, shortInstructions],
   bits: [...base, bitInstructions],
+  float: [...base, floats],
 } satisfies Record<string, readonly InstructionClass[]>
 
 export type StreamName = keyof typeof streams
