@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { pfn } from '../../core/base/units.ts'
-import { PageType, PG } from '../../core/machine/view.ts'
+import { PAGE_SIZE, pfn } from '../../core/base/units.ts'
+import { HypervisorNumber, PageType, PG, VmWord } from '../../core/machine/view.ts'
 import { BASE_GFN, PAGES, TestTables } from '../testing/tables.ts'
 import { gfnOfFileIndex, refOfPfn, resolveChain } from './chain.ts'
 import { Cell, GuestPage, isMismatch } from './page-state.ts'
@@ -44,6 +44,30 @@ describe('Sampler', () => {
     ])
     test.folios.assign(pfn(first + 1), PageType.hwpoison, 0, 0)
     expect(test.sample().frames.states[first + 1]).toBe(Cell.poisoned)
+  })
+
+  it('tells what Gunyah lent and what lies in a parcel, and no pin from the reference that a guest’s page has', () => {
+    const test = new TestTables()
+    const first = test.view.layout.firstFrame
+    test.tables.setVmWord(0, VmWord.HYPERVISOR, HypervisorNumber.gunyah)
+    const parcel = { handle: 2, owner: 3, borrower: 49, kind: 1, rights: 6, state: 2, pages: 1 }
+    test.view.parcels.write([
+      { ...parcel, accepted: true, ipa: (BASE_GFN + 5) * PAGE_SIZE },
+      { ...parcel, accepted: false, ipa: (BASE_GFN + 6) * PAGE_SIZE },
+    ])
+    for (const index of [5, 6, 7]) {
+      test.gmemFolio(first + index, index)
+      test.folios.refcount[first + index] = index === 7 ? 3 : 2
+    }
+    test.folios.set(pfn(first + 6), PG.lent)
+    test.folios.assign(pfn(first + 8), PageType.lost, 0, 0)
+    const marks = Cell.lent | Cell.parcel | Cell.held | Cell.lost
+    const expected = [Cell.parcel, Cell.lent, Cell.held]
+    const sampler = test.sample()
+    const marked = (states: Uint16Array, from: number, to: number): number[] =>
+      [...states.subarray(from, to)].map((state) => state & marks)
+    expect(marked(sampler.files[0].pages.states, 5, 8)).toEqual(expected)
+    expect(marked(sampler.frames.states, first + 5, first + 9)).toEqual([...expected, Cell.lost])
   })
 
   it('keeps the anonymous memory of another process apart, at the same address too', () => {

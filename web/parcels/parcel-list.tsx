@@ -83,6 +83,9 @@ export const ParcelList = () => {
           })}
         </tbody>
       </table>
+      {machine?.sampler.view.parcels.truncated && (
+        <p className="muted">More parcels than the machine’s table shows.</p>
+      )}
     </ScrollArea>
   )
 }
