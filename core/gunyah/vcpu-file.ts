@@ -2,7 +2,7 @@
 
 import { KernelError } from '../base/errno.ts'
 import { PAGE_SIZE, type Pfn } from '../base/units.ts'
-import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
+import { AnonInodeFile, VM_FAULT_SIGBUS } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import type { UserArgument } from '../host/user-argument.ts'
@@ -10,28 +10,13 @@ import type { Vma } from '../host/vma.ts'
 import { Gunyah } from './uapi.ts'
 import type { GunyahVcpu } from './vcpu.ts'
 
-export class GunyahVcpuFile extends OpenFile {
+export class GunyahVcpuFile extends AnonInodeFile {
   readonly vcpu: GunyahVcpu
 
   constructor(vcpu: GunyahVcpu) {
-    super(
-      {
-        number: ANON_INODE,
-        mode: 0o600,
-        links: 1,
-        size: 0,
-        name: `anon_inode:gh-vcpu:${vcpu.id}`,
-        fileSystem: anonInodeFs,
-      },
-      OpenFlag.RDWR,
-    )
+    super(`gh-vcpu:${vcpu.id}`)
     this.vcpu = vcpu
     vcpu.vm.get()
-  }
-
-  /** noop_llseek. */
-  override lseek(): number {
-    return 0
   }
 
   override get mappable(): boolean {

@@ -2,7 +2,7 @@
 
 import { KernelError } from '../base/errno.ts'
 import { pageOfSum, U64_PAGES } from '../base/u64.ts'
-import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag } from '../host/file.ts'
+import { AnonInodeFile } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, type UserArgument } from '../host/user-argument.ts'
@@ -22,27 +22,12 @@ import {
 } from './uapi.ts'
 import type { GunyahVm } from './vm.ts'
 
-export class GunyahVmFile extends OpenFile {
+export class GunyahVmFile extends AnonInodeFile {
   readonly vm: GunyahVm
 
   constructor(vm: GunyahVm) {
-    super(
-      {
-        number: ANON_INODE,
-        mode: 0o600,
-        links: 1,
-        size: 0,
-        name: 'anon_inode:gunyah-vm',
-        fileSystem: anonInodeFs,
-      },
-      OpenFlag.RDWR,
-    )
+    super('gunyah-vm')
     this.vm = vm
-  }
-
-  /** noop_llseek. */
-  override lseek(): number {
-    return 0
   }
 
   protected override *release(): KernelTask<void> {

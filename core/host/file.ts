@@ -259,3 +259,26 @@ export class PathFile extends OpenFile {
     return this.#place.reopen(flags)
   }
 }
+
+/** A file over the anonymous inode, as a VM or a vCPU is one (anon_inode_getfile, fs/anon_inodes.c). */
+export abstract class AnonInodeFile extends OpenFile {
+  /** `name`: what follows `anon_inode:`. */
+  constructor(name: string) {
+    super(
+      {
+        number: ANON_INODE,
+        mode: 0o600,
+        links: 1,
+        size: 0,
+        name: `anon_inode:${name}`,
+        fileSystem: anonInodeFs,
+      },
+      OpenFlag.RDWR,
+    )
+  }
+
+  /** noop_llseek. */
+  override lseek(): number {
+    return 0
+  }
+}

@@ -5,7 +5,7 @@ import { readU64 } from '../base/u64.ts'
 import { hva, PAGE_SIZE, type Pfn } from '../base/units.ts'
 import { MpState } from '../hart/mp-state.ts'
 import { flushRemoteTlbs } from '../hart/requests.ts'
-import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag, VM_FAULT_SIGBUS } from '../host/file.ts'
+import { AnonInodeFile, type OpenFile, VM_FAULT_SIGBUS } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, copyToUser, type UserArgument } from '../host/user-argument.ts'
@@ -21,28 +21,13 @@ const SEIP = 1 << 9
 const INTERRUPT_SET = 0xffffffff
 const INTERRUPT_UNSET = 0xfffffffe
 
-export class VcpuFile extends OpenFile {
+export class VcpuFile extends AnonInodeFile {
   readonly vcpu: KvmVcpu
 
   constructor(vcpu: KvmVcpu) {
-    super(
-      {
-        number: ANON_INODE,
-        mode: 0o600,
-        links: 1,
-        size: 0,
-        name: `anon_inode:kvm-vcpu:${vcpu.id}`,
-        fileSystem: anonInodeFs,
-      },
-      OpenFlag.RDWR,
-    )
+    super(`kvm-vcpu:${vcpu.id}`)
     this.vcpu = vcpu
     vcpu.vm.get()
-  }
-
-  /** noop_llseek. */
-  override lseek(): number {
-    return 0
   }
 
   protected override *release(): KernelTask<void> {

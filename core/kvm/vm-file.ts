@@ -1,7 +1,7 @@
 // The VM descriptor: the gate in front of its ioctls, and their decoding (kvm_vm_ioctl, v7.2).
 
 import { Errno, KernelError } from '../base/errno.ts'
-import { ANON_INODE, anonInodeFs, OpenFile, OpenFlag } from '../host/file.ts'
+import { AnonInodeFile } from '../host/file.ts'
 import type { KernelTask } from '../host/kernel-task.ts'
 import type { Process } from '../host/process.ts'
 import { copyFromUser, copyToUser, type UserArgument } from '../host/user-argument.ts'
@@ -35,27 +35,12 @@ import {
 } from './uapi-structs.ts'
 import type { Vm } from './vm.ts'
 
-export class VmFile extends OpenFile {
+export class VmFile extends AnonInodeFile {
   readonly vm: Vm
 
   constructor(vm: Vm) {
-    super(
-      {
-        number: ANON_INODE,
-        mode: 0o600,
-        links: 1,
-        size: 0,
-        name: 'anon_inode:kvm-vm',
-        fileSystem: anonInodeFs,
-      },
-      OpenFlag.RDWR,
-    )
+    super('kvm-vm')
     this.vm = vm
-  }
-
-  /** noop_llseek. */
-  override lseek(): number {
-    return 0
   }
 
   protected override *release(): KernelTask<void> {
