@@ -2,11 +2,12 @@
 
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { elf } from '../../core/engine/testing/elf.ts'
 import { SbiExtension } from '../../core/hart/sbi.ts'
 import { assemble } from '../../core/riscv/asm.ts'
+import { cachedLinux } from './linux/provide.ts'
 import { headless, stress } from './testing/run.ts'
 
 const monitor = 'public/guests/monitor.elf'
@@ -242,3 +243,32 @@ test('two harts and a host that converts, punches and pauses behind their backs:
   expect(report.exits.memory_fault_exits).toBeGreaterThan(100)
   expect(status).toBe(0)
 }, 60_000)
+
+// Only where `npm start` or `npm run linux` has fetched it: the tests fetch nothing.
+if (await cachedLinux(resolve(import.meta.dirname, '../..')))
+  describe('Debian Linux', () => {
+    test.each([
+      { memory: 'shared', vcpus: 1, options: [], shares: /NOT_SUPPORTED/ },
+      { memory: 'private', vcpus: 2, options: ['--private'], shares: /now shared/ },
+      {
+        memory: 'lent by Gunyah',
+        vcpus: 2,
+        options: ['--private', '--hypervisor', 'gunyah'],
+        shares: /NOT_SUPPORTED/,
+      },
+    ])(
+      'P12 boots to a shell that runs programs and powers off: memory $memory, vCPUs $vcpus',
+      async ({ vcpus, options, shares }) => {
+        const run = await headless(
+          ['--linux', '--smp', String(vcpus), '--timeout', '100', ...options],
+          ['nproc; uname -m', 'gmem alloc 2; gmem share +0', 'poweroff'],
+          'root@gmem:~# ',
+        )
+        expect(run.output).toMatch(new RegExp(`\\n${vcpus}\\r\\nriscv64`))
+        expect(run.output).toMatch(shares)
+        expect(run.output).toContain('Power down')
+        expect(run.status).toBe(0)
+      },
+      120_000,
+    )
+  })
